@@ -1,0 +1,59 @@
+"""How numba is used here: without the GIL, without parallel code of its own, cached on disk.
+
+The threads are Python's (``infwidth._threads``): a compiled function works on one block and releases
+the GIL. So there is no numba threading layer to choose, to share or to crash, and the disk cache
+holds plain functions.
+"""
+
+import hashlib
+import types
+from functools import cache
+from pathlib import Path
+
+from numba import cfunc, njit
+
+# "contract" lets LLVM use fused multiply-adds. Nothing that would assume away NaN or infinity.
+_OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+
+jit = njit(nogil=True, **_OPTIONS)
+# Inlined before LLVM sees the caller: a loop over such a function vectorises, over a call it does not.
+inline = njit(inline="always", nogil=True, **_OPTIONS)
+
+
+def entry_point(function):
+    """Compile a function that Python calls, on its first call, and keep the machine code on disk."""
+    function = _named_by_source(function, function.__name__)
+    return _cached(lambda cache: njit(nogil=True, cache=cache, **_OPTIONS)(function))
+
+
+def c_function(template, signature, name, **names):
+    """Compile a C-callable function from a template in which the given global names are replaced."""
+    function = types.FunctionType(template.__code__, {**template.__globals__, **names}, name)
+    function = _named_by_source(function, name)
+    return _cached(lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function))
+
+
+def _cached(compile_with):
+    try:
+        return compile_with(cache=True)
+    except RuntimeError:  # numba found no folder that it may write to
+        return compile_with(cache=False)
+
+
+def _named_by_source(function, name):
+    """Give a function a name that changes with the package's source.
+
+    numba's disk cache looks at the name and at the file of the cached function alone, but the machine code
+    also holds functions of other files.
+    """
+    function.__module__ = __name__
+    function.__qualname__ = f"{name}_{_source_digest()}"
+    return function
+
+
+@cache
+def _source_digest():
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

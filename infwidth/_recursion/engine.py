@@ -1,0 +1,130 @@
+"""Kernel matrices and tiles from a program: panels of rows, handed to threads."""
+
+import numpy as np
+
+from infwidth._recursion.fused import fused_pass
+from infwidth._recursion.program import Program
+from infwidth._recursion.rows import Rows, compute_rows, encode
+from infwidth._threads import blas_threads, for_each, thread_count
+
+PANEL = 128  # rows of a panel: its k and t for a chunk of columns are half a megabyte, an L2 cache
+NOT_WANTED = np.empty((0, 0))
+
+
+class KernelEngine:
+    """The kernels of one program.
+
+    Parameters
+    ----------
+    program : Program
+    ntk : bool, default=False
+        Whether the NTK will be asked for; raises at once where it does not exist.
+    n_jobs : int, optional
+        Threads; None means as many as BLAS uses.
+    """
+
+    def __init__(self, program: Program, *, ntk=False, n_jobs=None):
+        if ntk:
+            program.require_ntk()
+        self.program = program
+        self.n_jobs = n_jobs
+        self._codes, self._parameters = encode(program, ntk)
+
+    def rows(self, X) -> Rows:
+        """Prepare inputs of shape (n, n_features); raise where their kernel is not a finite number."""
+        rows = compute_rows(self.program, X)
+        finite = np.isfinite(rows.nngp)
+        if not finite.all():
+            raise ValueError(
+                f"the kernel of row {int(np.argmin(finite))} with itself is not finite: its features are too "
+                "large for this network. Scale the features (StandardScaler), or use smaller variances."
+            )
+        return rows
+
+    def symmetric(self, rows, *, nngp=False, ntk=False):
+        """Return the matrices of all pairs of rows, exactly symmetric, as (K or None, Θ or None)."""
+        n = len(rows.inputs)
+        K, T = _outputs((n, n), nngp, ntk)
+
+        def panel(start):
+            stop = min(start + PANEL, n)
+            self.block(rows, start, stop, rows, start, n, K, T, row=start, column=start, upper=True, mirror=True)
+
+        self.run(panel, range(0, n, PANEL))
+        if nngp:
+            np.fill_diagonal(K, rows.nngp)
+        if ntk:
+            np.fill_diagonal(T, rows.ntk)
+        return K if nngp else None, T if ntk else None
+
+    def cross(self, left, right, *, nngp=False, ntk=False):
+        """Return the matrices of the pairs of two sets of rows, as (K or None, Θ or None)."""
+        n, m = len(left.inputs), len(right.inputs)
+        K, T = _outputs((n, m), nngp, ntk)
+
+        def panel(start):
+            self.block(left, start, min(start + PANEL, n), right, 0, m, K, T, row=start)
+
+        self.run(panel, range(0, n, PANEL))
+        return K if nngp else None, T if ntk else None
+
+    def block(self, a, a0, a1, b, b0, b1, nngp, ntk, *, row=0, column=0, upper=False, mirror=False):
+        """Write the block of a[a0:a1] with b[b0:b1], on the calling thread; see ``fused_pass``."""
+        fused_pass(self._codes, self._parameters, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror)
+
+    def run(self, function, items):
+        """Call ``function(item)`` for all items on the engine's threads, BLAS held to one thread in each."""
+        with blas_threads(1):
+            for_each(function, items, thread_count(self.n_jobs))
+
+
+class KernelTiles:
+    """The kernel matrix of a set of rows, tile by tile: what a solver asks.
+
+    Parameters
+    ----------
+    engine : KernelEngine
+    rows : Rows
+    limit : {"nngp", "ntk"}
+    """
+
+    def __init__(self, engine, rows, limit):
+        self.engine, self.rows, self.limit = engine, rows, limit
+        self.n = len(rows.inputs)
+
+    def diagonal(self):
+        """Return the diagonal, shape (n,)."""
+        return self.rows.ntk if self.limit == "ntk" else self.rows.nngp
+
+    def fill(self, tiles):
+        """Write the lower triangle.
+
+        Parameters
+        ----------
+        tiles : iterable of (first row, first column, Fortran-ordered array)
+            A tile on the diagonal gets its lower triangle.
+        """
+        panels = [
+            (i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)
+        ]
+        self.engine.run(self._fill_panel, panels)
+
+    def _fill_panel(self, panel):
+        """Columns of a Fortran-ordered tile are rows of its transpose: the kernel is symmetric."""
+        i0, j0, tile, start = panel
+        stop = min(start + PANEL, tile.shape[1])
+        first = start if i0 == j0 else 0
+        self._block(
+            j0 + start, j0 + stop, i0 + first, i0 + tile.shape[0], tile.T, row=start, column=first, upper=i0 == j0
+        )
+        if i0 == j0:
+            own = np.arange(start, stop)
+            tile[own, own] = self.diagonal()[i0 + own]
+
+    def _block(self, a0, a1, b0, b1, out, **place):
+        outputs = (NOT_WANTED, out) if self.limit == "ntk" else (out, NOT_WANTED)
+        self.engine.block(self.rows, a0, a1, self.rows, b0, b1, *outputs, **place)
+
+
+def _outputs(shape, nngp, ntk):
+    return tuple(np.empty(shape) if wanted else NOT_WANTED for wanted in (nngp, ntk))

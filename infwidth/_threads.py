@@ -1,0 +1,120 @@
+"""Threads: how many, what runs in them, and what BLAS may use meanwhile."""
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+import joblib
+from threadpoolctl import ThreadpoolController
+
+
+def thread_count(n_jobs=None):
+    """Return the number of threads for ``n_jobs``: as many as BLAS may use for None, else joblib's meaning.
+
+    BLAS's own number follows the environment variables, ``threadpoolctl.threadpool_limits`` and the limits
+    that joblib gives its worker processes, so None never oversubscribes a machine.
+    """
+    if n_jobs is None:
+        return _limits.free_count
+    return joblib.effective_n_jobs(n_jobs)
+
+
+def for_each(function, items, n_threads):
+    """Call ``function(item)`` for all items, on ``n_threads`` threads, this one included.
+
+    The function must release the GIL for most of its time. The first exception, Ctrl-C included, stops the
+    others at their next item and is raised here.
+    """
+    waiting = deque(items)
+
+    def work():
+        try:
+            while True:
+                try:
+                    item = waiting.popleft()
+                except IndexError:
+                    return
+                function(item)
+        except BaseException:
+            waiting.clear()
+            raise
+
+    n_helpers = min(n_threads, len(waiting)) - 1
+    if n_helpers < 1:
+        work()
+        return
+    with ThreadPoolExecutor(n_helpers) as pool:
+        helpers = [pool.submit(work) for _ in range(n_helpers)]
+        work()
+        for helper in helpers:
+            helper.result()
+
+
+class _BlasLimits:
+    """The limits in force: the lowest wins, and the last to leave restores BLAS's own number.
+
+    threadpoolctl restores what it saw on entry, which is wrong when two Python threads overlap.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._active: list[int] = []
+        self._outside = None
+
+    @property
+    def free_count(self):
+        """Threads that BLAS uses when nothing here limits it."""
+        with self._lock:
+            return self._outside.most if self._outside else _BlasThreads().most
+
+    def enter(self, limit):
+        with self._lock:
+            if self._outside is None:
+                self._outside = _BlasThreads()
+            self._active.append(limit)
+            self._outside.set(min(self._active))
+
+    def leave(self, limit):
+        with self._lock:
+            self._active.remove(limit)
+            self._outside.set(min(self._active, default=None))
+            if not self._active:
+                self._outside = None
+
+
+class _BlasThreads:
+    """Thread numbers of the BLAS libraries in the process (NumPy and SciPy may bring one each)."""
+
+    def __init__(self):
+        self._libraries = [(library, library.num_threads) for library in _blas_libraries()]
+        self.most = max((own for _, own in self._libraries), default=1)
+
+    def set(self, limit):
+        for library, own in self._libraries:
+            library.set_num_threads(own if limit is None else min(own, limit))
+
+
+@cache
+def _blas_libraries():
+    import scipy.linalg  # noqa: F401, PLC0415  # its BLAS must be loaded before the libraries are listed
+
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+_limits = _BlasLimits()
+
+
+@contextmanager
+def blas_threads(limit):
+    """Let BLAS use at most ``limit`` threads inside; safe when several Python threads do so at once.
+
+    OpenBLAS's idle threads spin for a while after each call and starve others: passes that call BLAS
+    from their own threads hold it to one.
+    """
+    _limits.enter(limit)
+    try:
+        yield
+    finally:
+        _limits.leave(limit)

@@ -1,0 +1,88 @@
+"""Activations whose duals have a closed form, by name or as parametrised objects.
+
+>>> from infwidth.activations import get_activation, LeakyReLU
+>>> get_activation("erf")
+Erf()
+>>> get_activation(LeakyReLU(slope=0.2))
+LeakyReLU(slope=0.2)
+"""
+
+from infwidth.activations.base import BaseActivation
+from infwidth.activations.exponential import (
+    RBF,
+    Cos,
+    Exp,
+    Gaussian,
+    Sin,
+)
+from infwidth.activations.gelu import GELU
+from infwidth.activations.polynomial import Identity, Monomial
+from infwidth.activations.rectified import (
+    Abs,
+    LeakyReLU,
+    RectifiedPower,
+    ReLU,
+    Sign,
+)
+from infwidth.activations.sigmoidal import Erf, NormalCDF
+
+__all__ = [
+    "GELU",
+    "RBF",
+    "Abs",
+    "BaseActivation",
+    "Cos",
+    "Erf",
+    "Exp",
+    "Gaussian",
+    "Identity",
+    "LeakyReLU",
+    "Monomial",
+    "NormalCDF",
+    "ReLU",
+    "RectifiedPower",
+    "Sign",
+    "Sin",
+    "get_activation",
+]
+
+ACTIVATIONS = {
+    "relu": ReLU(),
+    "leaky_relu": LeakyReLU(),
+    "abs": Abs(),
+    "identity": Identity(),
+    "erf": Erf(),
+    "normal_cdf": NormalCDF(),
+    "sign": Sign(),
+    "sin": Sin(),
+    "cos": Cos(),
+    "gelu": GELU(),
+    "gaussian": Gaussian(),
+    "exp": Exp(),
+    "rbf": RBF(),
+    "monomial": Monomial(),
+    "rectified_power": RectifiedPower(),
+}
+
+
+def get_activation(activation):
+    """Return the activation of that name, or the activation object itself.
+
+    Parameters
+    ----------
+    activation : str or BaseActivation
+
+    Raises
+    ------
+    ValueError
+        If no activation has that name.
+    TypeError
+        If it is neither a name nor an activation object.
+    """
+    if isinstance(activation, BaseActivation):
+        return activation
+    if not isinstance(activation, str):
+        raise TypeError(f"activation must be a name or an object of infwidth.activations, got {activation!r}.")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; the names are {', '.join(sorted(ACTIVATIONS))}.")
+    return ACTIVATIONS[activation]

@@ -1,0 +1,177 @@
+"""Sines, exponentials and Gaussians: duals built from exp and its inverse powers (MATH 2.2)."""
+
+import math
+
+import numpy as np
+
+from infwidth._jit import inline
+from infwidth.activations._vector_math import exp, expm1, one_minus_square
+from infwidth.activations.base import BaseActivation, Family, Rows, finite, positive
+
+
+def _sinusoid_rows(q, p):
+    b2, s2 = p[:2]
+    decay = np.exp(-2.0 * b2 * q)
+    sinh = -0.5 * np.expm1(-2.0 * b2 * q)
+    return Rows((0.5 * b2 * q,), sinh + s2 * decay, b2 * (sinh + (1.0 - s2) * decay))
+
+
+@inline
+def _sinusoid_pair(c, i, j, p):
+    """φ(x) = sin(bx + φ₀) with p = (b², sin²φ₀), m = b²(q1+q2)/2, x = b²c:
+
+    T = e^{-m} sinh x + sin²φ₀ e^{-m-x},    Ṫ = b² (e^{-m} sinh x + cos²φ₀ e^{-m-x}).
+    """
+    x = p[0] * c
+    m = i[0] + j[0]
+    a = abs(x)
+    sinh = np.copysign(-0.5 * exp(a - m) * expm1(-2.0 * a), x)
+    decay = exp(-x - m)
+    return sinh + p[1] * decay, p[0] * (sinh + (1.0 - p[1]) * decay)
+
+
+def _exponential_rows(q, p):
+    value = np.exp((p[0] + 2.0 * p[1]) * q)
+    return Rows((p[1] * q,), value, p[0] * value)
+
+
+@inline
+def _exponential_pair(c, i, j, p):
+    """T = exp(βc + η q1 + η q2) with p = (β, η), Ṫ = βT."""
+    value = exp(p[0] * c + (i[0] + j[0]))
+    return value, p[0] * value
+
+
+def _gaussian_rows(q, p):
+    a, root = 1.0 + 2.0 * p[0] * q, np.sqrt(1.0 + 4.0 * p[0] * q)
+    value = 1.0 / root
+    return Rows((1.0 / np.sqrt(a),), value, 4.0 * p[0] ** 2 * q * value**3)
+
+
+@inline
+def _gaussian_pair(c, i, j, p):
+    """φ(x) = e^{-rx²} with p = (r,), z = 2rc/√((1+2rq1)(1+2rq2)): T = D^{-1/2}, Ṫ = 4r²c D^{-3/2} (MATH 2.2)."""
+    scale = i[0] * j[0]
+    inverse = scale / math.sqrt(one_minus_square(2.0 * p[0] * c * scale))
+    return inverse, 4.0 * p[0] * p[0] * c * (inverse * inverse * inverse)
+
+
+SINUSOID = Family("sinusoid", _sinusoid_rows, _sinusoid_pair)
+EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair)
+GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair)
+
+
+class Sin(BaseActivation):
+    """φ(x) = sin(scale · x + phase).
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+    phase : float, default=0.0
+    """
+
+    family = SINUSOID
+
+    def __init__(self, scale=1.0, phase=0.0):
+        self.scale = scale
+        self.phase = phase
+
+    def dual_parameters(self):
+        return finite(self, "scale") ** 2, np.sin(finite(self, "phase")) ** 2
+
+    def __call__(self, x):
+        return np.sin(self.scale * np.asarray(x) + self.phase)
+
+    def derivative(self, x):
+        return self.scale * np.cos(self.scale * np.asarray(x) + self.phase)
+
+
+class Cos(BaseActivation):
+    """φ(x) = cos(x)."""
+
+    family = SINUSOID
+
+    def dual_parameters(self):
+        return 1.0, 1.0
+
+    def __call__(self, x):
+        return np.cos(x)
+
+    def derivative(self, x):
+        return -np.sin(x)
+
+
+class Exp(BaseActivation):
+    """φ(x) = exp(scale · x). Its kernel grows as exp of a variance: use it on scaled inputs.
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+    """
+
+    family = EXPONENTIAL
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def dual_parameters(self):
+        b2 = finite(self, "scale") ** 2
+        return b2, b2 / 2
+
+    def __call__(self, x):
+        return np.exp(self.scale * np.asarray(x))
+
+    def derivative(self, x):
+        return self.scale * np.exp(self.scale * np.asarray(x))
+
+
+class RBF(BaseActivation):
+    """φ(x) = √2 sin(√(2γ) x + π/4), for which E φ(u)φ(v) = exp(-γ E (u - v)²).
+
+    With one hidden layer the NNGP is the usual squared-exponential kernel.
+
+    Parameters
+    ----------
+    gamma : float, default=0.5
+        Positive. γ above.
+    """
+
+    family = EXPONENTIAL
+
+    def __init__(self, gamma=0.5):
+        self.gamma = gamma
+
+    def dual_parameters(self):
+        gamma = positive(self, "gamma")
+        return 2 * gamma, -gamma
+
+    def __call__(self, x):
+        return np.sqrt(2.0) * np.sin(np.sqrt(2 * self.gamma) * np.asarray(x) + np.pi / 4)
+
+    def derivative(self, x):
+        root = np.sqrt(2 * self.gamma)
+        return np.sqrt(2.0) * root * np.cos(root * np.asarray(x) + np.pi / 4)
+
+
+class Gaussian(BaseActivation):
+    """φ(x) = exp(-rate · x²).
+
+    Parameters
+    ----------
+    rate : float, default=1.0
+        Positive.
+    """
+
+    family = GAUSSIAN
+
+    def __init__(self, rate=1.0):
+        self.rate = rate
+
+    def dual_parameters(self):
+        return (positive(self, "rate"),)
+
+    def __call__(self, x):
+        return np.exp(-self.rate * np.square(x))
+
+    def derivative(self, x):
+        return -2.0 * self.rate * np.asarray(x) * np.exp(-self.rate * np.square(x))

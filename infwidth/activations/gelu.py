@@ -1,0 +1,52 @@
+"""The Gaussian error linear unit (Tsuchida et al. 2020)."""
+
+import math
+
+import numpy as np
+from scipy import special
+
+from infwidth._jit import inline
+from infwidth.activations._vector_math import arccos, one_minus_square
+from infwidth.activations.base import BaseActivation, Family, Rows
+
+
+def _gelu_rows(q, p):
+    root = np.sqrt(1.0 + 2.0 * q)
+    angle = 0.25 + np.arctan2(q, root) / (2.0 * np.pi)
+    value = q * (q / (np.pi * (1.0 + q) * root) + angle)
+    derivative = angle + q / (2.0 * np.pi * root) * (1.0 / (1.0 + 2.0 * q) + 2.0 / (1.0 + q))
+    return Rows((1.0 / np.sqrt(1.0 + q), q / np.sqrt(1.0 + q)), value, derivative)
+
+
+@inline
+def _gelu_pair(c, i, j, p):
+    """φ(x) = xΦ(x), MATH 2.2 written in z = c/√((1+q1)(1+q2)), where atan2(c, δ) = arcsin z.
+
+    With α = 1/(1+q1), β = 1/(1+q2): 1/δ² = αβ/(1-z²) and (1-P)/P1 + 1 = α + β - αβ + αβ.
+    """
+    scale = i[0] * j[0]
+    z = c * scale
+    rest = one_minus_square(z)
+    root = math.sqrt(rest)
+    angle = arccos(-z)
+    value = (z * z * scale / root + i[1] * j[1] * root + c * angle) * (0.5 / math.pi)
+    slope = (z / root) * (scale * scale / rest + i[0] * i[0] + j[0] * j[0])
+    return value, (angle + slope) * (0.5 / math.pi)
+
+
+GELU_FAMILY = Family("gelu", _gelu_rows, _gelu_pair)
+
+
+class GELU(BaseActivation):
+    """φ(x) = x Φ(x), with Φ the standard normal cdf (Tsuchida et al. 2020)."""
+
+    family = GELU_FAMILY
+
+    def dual_parameters(self):
+        return ()
+
+    def __call__(self, x):
+        return x * special.ndtr(x)
+
+    def derivative(self, x):
+        return special.ndtr(x) + x * np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)

@@ -1,0 +1,82 @@
+"""Powers of the input: duals that are polynomials in the correlation."""
+
+from math import comb, factorial
+
+import numpy as np
+
+from infwidth._jit import inline
+from infwidth.activations.base import BaseActivation, Family, Rows, root_and_inverse
+
+MAX_DEGREE = 5
+
+
+def _double_factorial(n):
+    return 1 if n <= 0 else n * _double_factorial(n - 2)
+
+
+def _polynomial_rows(q, p):
+    degree = max(k for k in range(MAX_DEGREE + 1) if p[k])
+    root, inverse = root_and_inverse(q)
+    slope = sum(k * p[k] for k in range(MAX_DEGREE + 1))
+    coefficients = (inverse, root**degree, root ** (degree - 1))
+    return Rows(coefficients, sum(p) * q**degree, slope * q ** (degree - 1))
+
+
+@inline
+def _polynomial_pair(c, i, j, p):
+    """φ(x) = xⁿ: T = √(q1q2)ⁿ Σ_k p_k ρ^k, and by Price's theorem Ṫ = √(q1q2)^{n-1} Σ_k k p_k ρ^{k-1}."""
+    rho = c * (i[0] * j[0])
+    value = p[0] + rho * (p[1] + rho * (p[2] + rho * (p[3] + rho * (p[4] + rho * p[5]))))
+    slope = p[1] + rho * (2.0 * p[2] + rho * (3.0 * p[3] + rho * (4.0 * p[4] + rho * (5.0 * p[5]))))
+    return (i[1] * j[1]) * value, (i[2] * j[2]) * slope
+
+
+POLYNOMIAL = Family("polynomial", _polynomial_rows, _polynomial_pair)
+
+
+class Monomial(BaseActivation):
+    """φ(x) = x^degree.
+
+    Parameters
+    ----------
+    degree : {1, 2, 3, 4, 5}, default=2
+    """
+
+    family = POLYNOMIAL
+
+    def __init__(self, degree=2):
+        self.degree = degree
+
+    def _degree(self):
+        if self.degree not in range(1, MAX_DEGREE + 1):
+            raise ValueError(f"Monomial: degree must be 1, 2, 3, 4 or 5, got {self.degree!r}.")
+        return int(self.degree)
+
+    def dual_parameters(self):
+        """p_k = k! (C(n, k) (n-k-1)!!)² for n - k even: Hermite coefficients of xⁿ (MATH 2.3)."""
+        n = self._degree()
+        return tuple(
+            float(factorial(k) * (comb(n, k) * _double_factorial(n - k - 1)) ** 2) if k <= n and (n - k) % 2 == 0 else 0.0
+            for k in range(MAX_DEGREE + 1)
+        )
+
+    def __call__(self, x):
+        return np.power(x, self._degree())
+
+    def derivative(self, x):
+        return self._degree() * np.power(x, self._degree() - 1)
+
+
+class Identity(BaseActivation):
+    """φ(x) = x: the limit of a deep linear network."""
+
+    family = POLYNOMIAL
+
+    def dual_parameters(self):
+        return 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
+
+    def __call__(self, x):
+        return np.asarray(x)
+
+    def derivative(self, x):
+        return np.ones_like(x)

@@ -1,0 +1,172 @@
+"""Piecewise linear, step and squared rectifiers: the arc-cosine kernels (Cho & Saul 2009).
+
+With ρ = c/√(q1 q2), a = |ρ|, κ_n = J_n/π and their tails at -a (MATH 2.1; see ``_vector_math``):
+
+    κ₀(a) = 1 - κ₀(-a),    κ₁(a) = a + κ₁(-a),    κ₂(a) = 1 + 2a² - κ₂(-a).
+"""
+
+import math
+
+import numpy as np
+
+from infwidth._jit import inline
+from infwidth.activations._vector_math import (
+    arccosine_tail_0,
+    arccosine_tail_1,
+    arccosine_tail_2,
+    arcsin,
+)
+from infwidth.activations.base import BaseActivation, Family, Rows, finite, root_and_inverse
+
+
+def _rectifier_rows(q, p):
+    root, inverse = root_and_inverse(q)
+    slope = p[0] + p[1]
+    return Rows((inverse, root), slope * q, np.full_like(q, slope))
+
+
+@inline
+def _rectifier_pair(c, i, j, p):
+    """φ(x) = g|x| + h x with p = (g², h²): T = √(q1q2) [g² (a + 2κ₁(-a)) + h² ρ] (MATH 2.2, first row)."""
+    scale, inverse = i[1] * j[1], i[0] * j[0]
+    rho = c * inverse
+    u = max(scale - abs(c), 0.0) * inverse  # the subtraction is exact near |ρ| = 1
+    a = 1.0 - u
+    root = math.sqrt(u)
+    value = scale * (p[0] * (2.0 * arccosine_tail_1(u, root)) + (p[0] * a + p[1] * rho))
+    signed = p[0] if rho >= 0 else -p[0]
+    derivative = (p[1] + signed) - 2.0 * signed * arccosine_tail_0(u, root)
+    return value, derivative
+
+
+def _step_rows(q, p):
+    inverse = root_and_inverse(q)[1]
+    return Rows((inverse,), np.where(q > 0, p[0] + p[1], p[1]), np.full_like(q, np.nan))
+
+
+@inline
+def _step_pair(c, i, j, p):
+    """φ(x) = g sign(x) + m with p = (g², m²): T = m² + g² (2/π) arcsin ρ (MATH 2.2). Ṫ does not exist."""
+    return p[1] + p[0] * (2.0 / math.pi) * arcsin(c * (i[0] * j[0])), math.nan
+
+
+def _squared_rows(q, p):
+    root, inverse = root_and_inverse(q)
+    return Rows((inverse, root), 1.5 * q * q, 2.0 * q)
+
+
+@inline
+def _squared_pair(c, i, j, p):
+    """φ(x) = max(x, 0)²: T = ½ q1 q2 κ₂(ρ), Ṫ = 2 √(q1 q2) κ₁(ρ) (MATH 2.1)."""
+    rho = c * (i[0] * j[0])
+    a = min(abs(rho), 1.0)
+    u = 1.0 - a
+    root = math.sqrt(u)
+    scale = i[1] * j[1]
+    tail = arccosine_tail_2(u, root)
+    kappa = 1.0 + 2.0 * a * a - tail if rho > 0 else tail
+    return 0.5 * scale * scale * kappa, 2.0 * scale * (max(rho, 0.0) + arccosine_tail_1(u, root))
+
+
+RECTIFIER = Family("rectifier", _rectifier_rows, _rectifier_pair)
+STEP = Family("step", _step_rows, _step_pair)
+SQUARED_RECTIFIER = Family("squared_rectifier", _squared_rows, _squared_pair)
+
+
+class _Rectifier(BaseActivation):
+    """φ(x) = a min(x, 0) + b max(x, 0)."""
+
+    family = RECTIFIER
+
+    def _slopes(self):
+        raise NotImplementedError
+
+    def dual_parameters(self):
+        a, b = self._slopes()
+        return ((b - a) / 2) ** 2, ((a + b) / 2) ** 2
+
+    def __call__(self, x):
+        a, b = self._slopes()
+        return a * np.minimum(x, 0) + b * np.maximum(x, 0)
+
+    def derivative(self, x):
+        a, b = self._slopes()
+        return np.where(np.greater(x, 0), b, a) + 0.5 * (b - a) * np.equal(x, 0)
+
+
+class ReLU(_Rectifier):
+    """φ(x) = max(x, 0); E φφ is half the arc-cosine kernel of order 1 (Cho & Saul 2009)."""
+
+    def _slopes(self):
+        return 0.0, 1.0
+
+
+class LeakyReLU(_Rectifier):
+    """φ(x) = max(x, 0) + slope · min(x, 0).
+
+    Parameters
+    ----------
+    slope : float, default=0.01
+        Slope for negative inputs; 0 is ReLU, 1 the identity.
+    """
+
+    def __init__(self, slope=0.01):
+        self.slope = slope
+
+    def _slopes(self):
+        return finite(self, "slope"), 1.0
+
+
+class Abs(_Rectifier):
+    """φ(x) = |x|."""
+
+    def _slopes(self):
+        return -1.0, 1.0
+
+
+class Sign(BaseActivation):
+    """φ(x) = sign(x). It has an NNGP kernel and no NTK: its derivative is not a function."""
+
+    family = STEP
+    has_ntk = False
+
+    def dual_parameters(self):
+        return 1.0, 0.0
+
+    def __call__(self, x):
+        return np.sign(x)
+
+
+class RectifiedPower(BaseActivation):
+    """φ(x) = max(x, 0)^power: twice E φφ is the arc-cosine kernel of that order (Cho & Saul 2009).
+
+    Parameters
+    ----------
+    power : {0, 1, 2}, default=2
+        0 is the unit step (½ at 0), which has an NNGP kernel and no NTK; 1 is ReLU.
+    """
+
+    def __init__(self, power=2):
+        self.power = power
+
+    def _power(self):
+        if self.power not in (0, 1, 2):
+            raise ValueError(f"RectifiedPower: power must be 0, 1 or 2, got {self.power!r}.")
+        return int(self.power)
+
+    @property
+    def family(self):
+        return (STEP, RECTIFIER, SQUARED_RECTIFIER)[self._power()]
+
+    @property
+    def has_ntk(self):
+        return self._power() > 0
+
+    def dual_parameters(self):
+        return ((0.25, 0.25), (0.25, 0.25), ())[self._power()]
+
+    def __call__(self, x):
+        return np.maximum(x, 0) ** self._power() if self._power() else np.heaviside(x, 0.5)
+
+    def derivative(self, x):
+        return 2 * np.maximum(x, 0) if self._power() == 2 else np.heaviside(x, 0.5)

@@ -1,0 +1,65 @@
+"""Scaled and shifted error functions: erf and the normal cdf (Williams 1996)."""
+
+import math
+
+import numpy as np
+from scipy import special
+
+from infwidth._jit import inline
+from infwidth.activations._vector_math import arcsin, one_minus_square
+from infwidth.activations.base import BaseActivation, Family, Rows
+
+
+def _erf_rows(q, p):
+    """At c = q, z = 2b²q/(1 + 2b²q) and √(1 - z²) = √(1 + 4b²q)/(1 + 2b²q), with no cancellation."""
+    height, offset, b2 = p[:3]
+    x = 2.0 * b2 * q
+    root = np.sqrt(1.0 + 2.0 * x)
+    value = offset + height * (2.0 / np.pi) * np.arctan2(x, root)
+    return Rows((np.sqrt(2.0 * b2 / (1.0 + x)),), value, height * b2 * (4.0 / np.pi) / root)
+
+
+@inline
+def _erf_pair(c, i, j, p):
+    """φ(x) = a erf(bx) + m with p = (a², m², b²), z = 2b²c/√((1+2b²q1)(1+2b²q2)) (MATH 2.2).
+
+    T = m² + a² (2/π) arcsin z, and Ṫ = ∂T/∂c.
+    """
+    scale = i[0] * j[0]
+    z = c * scale
+    value = p[1] + p[0] * (2.0 / math.pi) * arcsin(z)
+    derivative = p[0] * (2.0 / math.pi) * scale / math.sqrt(one_minus_square(z))
+    return value, derivative
+
+
+ERF = Family("erf", _erf_rows, _erf_pair)
+
+
+class Erf(BaseActivation):
+    """φ(x) = erf(x), close to tanh(2x/√π) (Williams 1996)."""
+
+    family = ERF
+
+    def dual_parameters(self):
+        return 1.0, 0.0, 1.0
+
+    def __call__(self, x):
+        return special.erf(x)
+
+    def derivative(self, x):
+        return 2.0 / np.sqrt(np.pi) * np.exp(-np.square(x))
+
+
+class NormalCDF(BaseActivation):
+    """φ(x) = Φ(x) = ½ + ½ erf(x/√2), the cumulative distribution function of a standard normal."""
+
+    family = ERF
+
+    def dual_parameters(self):
+        return 0.25, 0.25, 0.5
+
+    def __call__(self, x):
+        return special.ndtr(x)
+
+    def derivative(self, x):
+        return np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)

@@ -1,0 +1,103 @@
+"""What every network can do: give its kernels, and be read and rebuilt by its variances."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_array
+
+from infwidth._recursion.engine import KernelEngine
+from infwidth.networks.layers import Layer
+
+LIMITS = ("nngp", "ntk")
+
+
+class Network(Layer):
+    """Base of the networks. A subclass lowers itself to a program for a given number of features."""
+
+    def lower(self, n_features):
+        """Return the ``Program`` for inputs with ``n_features`` features.
+
+        Raises
+        ------
+        ValueError
+            If a variance, an activation or a layer is not valid, or does not fit that number of features.
+        """
+        raise NotImplementedError
+
+    def nngp(self, X, Y=None):
+        """NNGP kernel: covariance of the network's outputs at random initialisation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        Y : array-like of shape (m_samples, n_features), optional
+            None means X; then the result is exactly symmetric.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, m_samples)
+        """
+        return self._matrices(X, Y, nngp=True)[0]
+
+    def ntk(self, X, Y=None):
+        """Neural tangent kernel: the kernel of gradient descent on all trainable weights.
+
+        Parameters and result as for :meth:`nngp`.
+
+        Raises
+        ------
+        ValueError
+            If an activation has no derivative dual (sign, the unit step).
+        """
+        return self._matrices(X, Y, ntk=True)[1]
+
+    def kernels(self, X, Y=None):
+        """NNGP and NTK of one pass, as the tuple (K, Θ). Parameters as for :meth:`nngp`."""
+        return self._matrices(X, Y, nngp=True, ntk=True)
+
+    def diag(self, X, limit="nngp"):
+        """Diagonal of a kernel, from formulas for one row, in O(n).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        limit : {"nngp", "ntk"}, default="nngp"
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_limit(limit)
+        rows = self._engine(X := _inputs(X), limit == "ntk").rows(X)
+        return rows.ntk if limit == "ntk" else rows.nngp
+
+    def _matrices(self, X, Y, nngp=False, ntk=False):
+        X = _inputs(X)
+        engine = self._engine(X, ntk)
+        rows = engine.rows(X)
+        if Y is None:
+            return engine.symmetric(rows, nngp=nngp, ntk=ntk)
+        Y = _inputs(Y)
+        if Y.shape[1] != X.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: a kernel needs the same number.")
+        return engine.cross(rows, engine.rows(Y), nngp=nngp, ntk=ntk)
+
+    def _engine(self, X, ntk):
+        return KernelEngine(self.lower(X.shape[1]), ntk=ntk)
+
+    def variances(self):
+        """Return the variances that are set, by parameter name: floats, and arrays of one a feature."""
+        return {name: value for name, value in self.get_params().items() if name.endswith("variance") and value is not None}
+
+    def with_variances(self, **values):
+        """Return a copy of the network with these variances, named as in :meth:`variances`."""
+        return clone(self).set_params(**values)
+
+
+def check_limit(limit):
+    """Raise unless ``limit`` is one of the two limits."""
+    if limit not in LIMITS:
+        raise ValueError(f"limit must be 'nngp' or 'ntk', got {limit!r}.")
+
+
+def _inputs(X):
+    return check_array(X, dtype=np.float64, input_name="X")

@@ -1,0 +1,142 @@
+"""Dense layers and activations: what networks are made of."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from infwidth.activations import get_activation
+from infwidth._recursion.program import Affine, Dual
+
+PARAMETRIZATIONS = ("ntk", "standard")
+
+
+class Layer(BaseEstimator):
+    """Base of the layers: parameters only, no arrays of weights."""
+
+    def __eq__(self, other):
+        return type(self) is type(other) and same_parameters(self.get_params(), other.get_params())
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value, and set_params changes the value
+
+
+def same_parameters(a, b):
+    """Whether two parameter dictionaries hold equal values, arrays included."""
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+class Dense(Layer):
+    """A fully connected layer with Gaussian weights: K = b + w E φφ', summed over the inputs of the layer.
+
+    Parameters
+    ----------
+    weight_variance : float or array of shape (n_features,), default=2.0
+        σ_w². Positive; an array, one variance a feature, only in the first layer, where zeros switch features off.
+    bias_variance : float, default=0.1
+        σ_b². 0 means that the layer has no biases.
+    trainable : bool, default=True
+        False freezes the layer at its random initialisation: its own term leaves the NTK. K is unchanged.
+    parametrization : {"ntk", "standard"}, default="ntk"
+        Where the factor 1/√width stands: in the forward pass ("ntk"), or in the variance of the initial
+        weights ("standard", as in deep-learning libraries: Sohl-Dickstein et al. 2020). Only the NTK differs,
+        and with "standard" it grows with the widths.
+    width : int, optional
+        Number of units of this layer. Needed before a dense layer with the standard parametrization only.
+
+    Examples
+    --------
+    >>> from infwidth.networks import Dense
+    >>> Dense(1.5, 0.2, trainable=False)
+    Dense(bias_variance=0.2, trainable=False, weight_variance=1.5)
+    """
+
+    def __init__(self, weight_variance=2.0, bias_variance=0.1, *, trainable=True, parametrization="ntk", width=None):
+        self.weight_variance = weight_variance
+        self.bias_variance = bias_variance
+        self.trainable = trainable
+        self.parametrization = parametrization
+        self.width = width
+
+    def lower(self, n_inputs):
+        """Return the operation for a hidden or last layer that reads ``n_inputs`` units (None: unknown)."""
+        if np.ndim(self.weight_variance) > 0:
+            raise ValueError("only the first Dense layer takes an array of weight variances, one a feature.")
+        w = variance("weight_variance", self.weight_variance, positive=True)
+        b = self._bias()
+        if not self.trainable:
+            return Affine(w, b, 0.0, 0.0)
+        if self.parametrization == "ntk":  # Θ = K + w Ṫ Θ' (MATH 2.4)
+            return Affine(w, b, w, b)
+        if n_inputs is None:
+            raise ValueError(
+                "the NTK in the standard parametrization needs the width of the layer before: give that Dense a width."
+            )
+        return Affine(w, b, float(n_inputs), float(b > 0))  # Θ = n T + 1 + w Ṫ Θ' (MATH 2.4, standard)
+
+    def lower_first(self, n_features):
+        """Return √(v_f / d), shape (n_features,), and the operation on the Gram matrix they make."""
+        v, b = self._input_variances(n_features), self._bias()
+        scale = np.sqrt(v / n_features)
+        if not self.trainable:
+            return scale, Affine(1.0, b, 0.0, 0.0)
+        if self.parametrization == "ntk":
+            return scale, Affine(1.0, b, 1.0, b)
+        if np.any(v != v[0]):
+            raise ValueError(
+                "the standard parametrization takes one input variance for all features: its NTK uses the "
+                "unweighted inputs. Use parametrization='ntk', or scale the features yourself."
+            )
+        return scale, Affine(1.0, b, n_features / v[0], float(b > 0))
+
+    def _input_variances(self, n_features):
+        v = np.asarray(self.weight_variance, dtype=float)
+        if v.ndim == 0:
+            return np.full(n_features, variance("weight_variance", self.weight_variance, positive=True))
+        if v.shape != (n_features,):
+            raise ValueError(
+                f"the first layer's variances (input_variance) have shape {v.shape}, but X has {n_features} features: "
+                f"give one number, or an array of shape ({n_features},)."
+            )
+        if not np.all(np.isfinite(v)) or np.any(v < 0) or not np.any(v > 0):
+            raise ValueError(
+                "the first layer's variances (input_variance) must be finite, none negative and one positive at "
+                f"least; got {v}."
+            )
+        return v
+
+    def _bias(self):
+        if self.parametrization not in PARAMETRIZATIONS:
+            raise ValueError(f"parametrization must be 'ntk' or 'standard', got {self.parametrization!r}.")
+        return variance("bias_variance", self.bias_variance)
+
+
+class Activation(Layer):
+    """An elementwise nonlinearity between two dense layers.
+
+    Parameters
+    ----------
+    activation : str or object of ``infwidth.activations``, default="relu"
+
+    Examples
+    --------
+    >>> from infwidth.networks import Activation
+    >>> Activation("erf")
+    Activation(activation='erf')
+    """
+
+    def __init__(self, activation="relu"):
+        self.activation = activation
+
+    def lower(self):
+        """Return the operation."""
+        return Dual(get_activation(self.activation))
+
+
+def variance(name, value, *, positive=False):
+    """Return a variance as a float, or raise a ValueError that names it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number) or number < 0 or (positive and number == 0):
+        kind = "a positive number" if positive else "a number, 0 or larger"
+        raise ValueError(f"{name} is a variance: it must be {kind}, got {value!r}.")
+    return number

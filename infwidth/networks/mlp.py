@@ -1,0 +1,96 @@
+"""The fully connected network with equal hidden layers."""
+
+from numbers import Integral
+
+from infwidth.networks.base import Network
+from infwidth.networks.layers import Activation, Dense
+from infwidth.networks.sequential import Sequential
+
+
+class MLP(Network):
+    """An infinitely wide fully connected network.
+
+    With d features, variances v_f of the first layer, σ_w² of the others and σ_b² of all biases
+    (Lee et al. 2018; Jacot et al. 2018):
+
+        K⁰ = σ_b² + Σ_f v_f x_f x'_f / d,     Θ⁰ = K⁰,
+        K^l = σ_b² + σ_w² E φ(u)φ(v),         Θ^l = K^l + σ_w² E φ'(u)φ'(v) Θ^{l-1},   (u, v) ~ N(0, K^{l-1}).
+
+    Parameters
+    ----------
+    depth : int, default=2
+        Number of hidden layers, 1 or more.
+    activation : str or object of ``infwidth.activations``, default="relu"
+    weight_variance : float, default=2.0
+        σ_w² of a hidden layer; positive.
+    bias_variance : float, default=0.1
+        σ_b² of every layer; 0 means no biases.
+    input_variance : float or array of shape (n_features,), optional
+        Weight variance of the first layer, or one a feature; None means ``weight_variance``.
+    output_variance : float, optional
+        Weight variance of the last layer; None means ``weight_variance``.
+    parametrization : {"ntk", "standard"}, default="ntk"
+        See :class:`Dense`. It changes the NTK only.
+    width : int, optional
+        Units of a hidden layer, for the standard parametrization only: its NTK grows with the width.
+
+    Examples
+    --------
+    >>> from infwidth.networks import MLP
+    >>> network = MLP(depth=1, bias_variance=0.01)
+    >>> K, ntk = network.kernels([[1.0, 0.0], [0.6, 0.8]])
+    >>> K.round(6)
+    array([[1.02    , 0.697146],
+           [0.697146, 1.02    ]])
+    """
+
+    def __init__(
+        self,
+        depth=2,
+        activation="relu",
+        *,
+        weight_variance=2.0,
+        bias_variance=0.1,
+        input_variance=None,
+        output_variance=None,
+        parametrization="ntk",
+        width=None,
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_variance = weight_variance
+        self.bias_variance = bias_variance
+        self.input_variance = input_variance
+        self.output_variance = output_variance
+        self.parametrization = parametrization
+        self.width = width
+
+    def lower(self, n_features):
+        """Return the ``Program`` for inputs with ``n_features`` features."""
+        return self.sequential().lower(n_features)
+
+    def sequential(self):
+        """Return the same network as a :class:`Sequential`, to freeze or change single layers."""
+        if isinstance(self.depth, bool) or not isinstance(self.depth, Integral) or self.depth < 1:
+            raise ValueError(f"depth is the number of hidden layers: an integer, 1 or larger; got {self.depth!r}.")
+        self._check_width()
+
+        def dense(weight_variance):
+            return Dense(
+                self.weight_variance if weight_variance is None else weight_variance,
+                self.bias_variance,
+                parametrization=self.parametrization,
+                width=self.width,
+            )
+
+        layers: list = [dense(self.input_variance)]
+        for _ in range(self.depth - 1):
+            layers += [Activation(self.activation), dense(None)]
+        return Sequential([*layers, Activation(self.activation), dense(self.output_variance)])
+
+    def _check_width(self):
+        if self.parametrization == "standard":
+            if isinstance(self.width, bool) or not isinstance(self.width, Integral) or self.width < 1:
+                raise ValueError(f"parametrization='standard' needs a width, a positive integer; got {self.width!r}.")
+        elif self.width is not None:
+            raise ValueError("width has a meaning with parametrization='standard' only: leave it None.")

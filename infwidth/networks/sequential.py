@@ -1,0 +1,76 @@
+"""Any chain of dense layers and activations."""
+
+from infwidth.networks.base import Network
+from infwidth.networks.layers import Activation, Dense
+from infwidth._recursion.program import Program
+
+
+class Sequential(Network):
+    """A chain of layers, first to last.
+
+    It begins and ends with a dense layer, and has one between two activations: only sums over many units are Gaussian.
+
+    Parameters
+    ----------
+    layers : list of Dense and Activation
+
+    Examples
+    --------
+    >>> from infwidth.networks import Activation, Dense, Sequential
+    >>> network = Sequential([Dense(1.5, 0.1), Activation("erf"), Dense(1.5, 0.1)])
+    >>> network.nngp([[1.0, 0.0], [0.6, 0.8]]).round(4)
+    array([[0.9207, 0.5637],
+           [0.5637, 0.9207]])
+
+    A layer's parameters are reached by its place:
+
+    >>> network.set_params(layers__0__weight_variance=2.0).layers[0].weight_variance
+    2.0
+    """
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def get_params(self, deep=True):
+        """Return the layers, and with ``deep`` the parameters of each as ``layers__<place>__<name>``."""
+        params = super().get_params(deep=False)
+        if deep:
+            for place, layer in enumerate(self.layers):
+                params.update({f"layers__{place}__{name}": v for name, v in layer.get_params().items()})
+        return params
+
+    def set_params(self, **params):
+        """Set the layers, or parameters of layers named as in :meth:`get_params`."""
+        if "layers" in params:
+            self.layers = params.pop("layers")
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(f"Sequential has no parameter {name!r}; its parameters are {sorted(known)}.")
+            _, place, parameter = name.split("__", 2)
+            self.layers[int(place)].set_params(**{parameter: value})
+        return self
+
+    def lower(self, n_features):
+        """Return the ``Program`` for inputs with ``n_features`` features."""
+        self._check()
+        first = self.layers[0]
+        input_scale, operation = first.lower_first(n_features)
+        operations, width = [operation], first.width
+        for layer in self.layers[1:]:
+            if isinstance(layer, Activation):
+                operations.append(layer.lower())
+            else:
+                operations.append(layer.lower(width))
+                width = layer.width
+        return Program(input_scale, tuple(operations))
+
+    def _check(self):
+        for layer in self.layers:
+            if not isinstance(layer, (Dense, Activation)):
+                raise TypeError(f"Sequential takes Dense and Activation layers, got {layer!r}.")
+        if not self.layers or not (isinstance(self.layers[0], Dense) and isinstance(self.layers[-1], Dense)):
+            raise ValueError("Sequential must begin and end with a Dense layer.")
+        for left, right in zip(self.layers, self.layers[1:], strict=False):
+            if isinstance(left, Activation) and isinstance(right, Activation):
+                raise ValueError("two activations in a row have no Gaussian limit: put a Dense layer between them.")
