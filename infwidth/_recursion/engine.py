@@ -8,6 +8,7 @@ from infwidth._recursion.rows import Rows, compute_rows, encode
 from infwidth._threads import blas_threads, for_each, thread_count
 
 PANEL = 128  # rows of a panel: its k and t for a chunk of columns are half a megabyte, an L2 cache
+COLUMNS = 4096  # of a block that is used and thrown away
 NOT_WANTED = np.empty((0, 0))
 
 
@@ -78,8 +79,8 @@ class KernelEngine:
             for_each(function, items, thread_count(self.n_jobs))
 
 
-class KernelTiles:
-    """The kernel matrix of a set of rows, tile by tile: what a solver asks.
+class KernelSource:
+    """One kernel of a set of rows, in the pieces that solvers and predictions ask for.
 
     Parameters
     ----------
@@ -89,12 +90,17 @@ class KernelTiles:
     """
 
     def __init__(self, engine, rows, limit):
-        self.engine, self.rows, self.limit = engine, rows, limit
+        self.engine, self.own, self.limit = engine, rows, limit
         self.n = len(rows.inputs)
 
-    def diagonal(self):
-        """Return the diagonal, shape (n,)."""
-        return self.rows.ntk if self.limit == "ntk" else self.rows.nngp
+    def rows(self, X):
+        """Prepare new inputs."""
+        return self.engine.rows(X)
+
+    def diagonal(self, rows=None):
+        """Return the kernel of each row with itself, shape (n,)."""
+        rows = self.own if rows is None else rows
+        return rows.ntk if self.limit == "ntk" else rows.nngp
 
     def fill(self, tiles):
         """Write the lower triangle.
@@ -104,26 +110,60 @@ class KernelTiles:
         tiles : iterable of (first row, first column, Fortran-ordered array)
             A tile on the diagonal gets its lower triangle.
         """
-        panels = [
-            (i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)
-        ]
+        panels = [(i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)]
         self.engine.run(self._fill_panel, panels)
 
     def _fill_panel(self, panel):
-        """Columns of a Fortran-ordered tile are rows of its transpose: the kernel is symmetric."""
+        """Columns of a Fortran-ordered tile are rows of its transpose, and the kernel is symmetric."""
         i0, j0, tile, start = panel
         stop = min(start + PANEL, tile.shape[1])
         first = start if i0 == j0 else 0
-        self._block(
-            j0 + start, j0 + stop, i0 + first, i0 + tile.shape[0], tile.T, row=start, column=first, upper=i0 == j0
-        )
+        columns = (i0 + first, i0 + tile.shape[0])
+        self._block(self.own, j0 + start, j0 + stop, *columns, tile.T, row=start, column=first, upper=i0 == j0)
         if i0 == j0:
-            own = np.arange(start, stop)
-            tile[own, own] = self.diagonal()[i0 + own]
+            place = np.arange(start, stop)
+            tile[place, place] = self.diagonal()[i0 + place]
 
-    def _block(self, a0, a1, b0, b1, out, **place):
+    def fill_cross(self, rows, tiles):
+        """Write the kernel of the own rows with other rows.
+
+        Parameters
+        ----------
+        rows : Rows
+        tiles : iterable of (first own row, Fortran-ordered array of shape (own rows, rows))
+        """
+        m = len(rows.inputs)
+        panels = [(i0, tile, start) for i0, tile in tiles for start in range(0, m, PANEL)]
+
+        def panel(item):
+            i0, tile, start = item
+            self._block(rows, start, min(start + PANEL, m), i0, i0 + tile.shape[0], tile.T, row=start)
+
+        self.engine.run(panel, panels)
+
+    def dot(self, rows, weights):
+        """Return the kernel of other rows with the own ones times weights of shape (n, k), never stored whole."""
+        m = len(rows.inputs)
+        product = np.zeros((m, weights.shape[1]))
+
+        def panel(start):
+            stop = min(start + PANEL, m)
+            for i0 in range(0, self.n, COLUMNS):
+                i1 = min(i0 + COLUMNS, self.n)
+                block = np.empty((stop - start, i1 - i0))
+                self._block(rows, start, stop, i0, i1, block)
+                product[start:stop] += block @ weights[i0:i1]
+
+        self.engine.run(panel, range(0, m, PANEL))
+        return product
+
+    def full(self, rows):
+        """Return the matrix of a set of rows."""
+        return self.engine.symmetric(rows, **{self.limit: True})[self.limit == "ntk"]
+
+    def _block(self, rows, a0, a1, b0, b1, out, **place):
         outputs = (NOT_WANTED, out) if self.limit == "ntk" else (out, NOT_WANTED)
-        self.engine.block(self.rows, a0, a1, self.rows, b0, b1, *outputs, **place)
+        self.engine.block(rows, a0, a1, self.own, b0, b1, *outputs, **place)
 
 
 def _outputs(shape, nngp, ntk):

@@ -56,7 +56,9 @@ class Monomial(BaseActivation):
         """p_k = k! (C(n, k) (n-k-1)!!)² for n - k even: Hermite coefficients of xⁿ (MATH 2.3)."""
         n = self._degree()
         return tuple(
-            float(factorial(k) * (comb(n, k) * _double_factorial(n - k - 1)) ** 2) if k <= n and (n - k) % 2 == 0 else 0.0
+            float(factorial(k) * (comb(n, k) * _double_factorial(n - k - 1)) ** 2)
+            if k <= n and (n - k) % 2 == 0
+            else 0.0
             for k in range(MAX_DEGREE + 1)
         )
 

@@ -86,7 +86,9 @@ class Network(Layer):
 
     def variances(self):
         """Return the variances that are set, by parameter name: floats, and arrays of one a feature."""
-        return {name: value for name, value in self.get_params().items() if name.endswith("variance") and value is not None}
+        return {
+            name: value for name, value in self.get_params().items() if name.endswith("variance") and value is not None
+        }
 
     def with_variances(self, **values):
         """Return a copy of the network with these variances, named as in :meth:`variances`."""

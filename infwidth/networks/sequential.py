@@ -19,8 +19,8 @@ class Sequential(Network):
     >>> from infwidth.networks import Activation, Dense, Sequential
     >>> network = Sequential([Dense(1.5, 0.1), Activation("erf"), Dense(1.5, 0.1)])
     >>> network.nngp([[1.0, 0.0], [0.6, 0.8]]).round(4)
-    array([[0.9207, 0.5637],
-           [0.5637, 0.9207]])
+    array([[0.7504, 0.5007],
+           [0.5007, 0.7504]])
 
     A layer's parameters are reached by its place:
 

@@ -1,0 +1,183 @@
+"""Cholesky factorisation by tiles, in place, and what can be solved with it.
+
+All loops over single numbers are BLAS and LAPACK calls on tiles; the algorithms are the tile versions of
+LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
+"""
+
+import warnings
+
+import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
+
+from infwidth._linalg.memory import require_memory
+from infwidth._linalg.tiles import TILE, LowerTiles
+from infwidth._progress import progress
+
+JITTERS = (1e-10, 1e-8, 1e-6)  # of the mean diagonal, tried in this order where the matrix is not positive definite
+
+
+class NotPositiveDefiniteError(LinAlgError):
+    """A pivot is not positive."""
+
+
+class Cholesky:
+    """A = L Lᵀ.
+
+    Parameters
+    ----------
+    tiles : LowerTiles
+        The lower triangle of A. It is overwritten with L.
+    verbose : bool, default=False
+        Show the progress.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        The tiles hold nothing of use then.
+    """
+
+    def __init__(self, tiles, verbose=False):
+        self.tiles = tiles
+        for k in progress(range(tiles.n_blocks), "Cholesky factorisation", verbose):
+            self._eliminate(k)
+
+    def _eliminate(self, k):
+        """Factor tile column k, and subtract it from all columns right of it."""
+        tiles = self.tiles
+        _, info = lapack.dpotrf(tiles[k, k], lower=1, clean=0, overwrite_a=1)
+        if info:
+            raise NotPositiveDefiniteError(f"pivot {tiles.edges[k] + info} is not positive")
+        below = range(k + 1, tiles.n_blocks)
+        for i in below:  # A_ik <- A_ik L_kk⁻ᵀ
+            blas.dtrsm(1.0, tiles[k, k], tiles[i, k], side=1, lower=1, trans_a=1, overwrite_b=1)
+        for j in below:  # A_ij <- A_ij - L_ik L_jkᵀ
+            blas.dsyrk(-1.0, tiles[j, k], 1.0, tiles[j, j], lower=1, overwrite_c=1)
+            for i in range(j + 1, tiles.n_blocks):
+                blas.dgemm(-1.0, tiles[i, k], tiles[j, k], 1.0, tiles[i, j], trans_b=1, overwrite_c=1)
+
+    def half_solve(self, blocks, first=0):
+        """Overwrite the blocks of B with those of L⁻¹B.
+
+        Parameters
+        ----------
+        blocks : list of Fortran-ordered arrays
+            The rows of B, a block row each (see ``LowerTiles.split``); block rows before ``first`` are zero.
+        """
+        tiles = self.tiles
+        for k in range(first, tiles.n_blocks):
+            blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, overwrite_b=1)
+            for i in range(k + 1, tiles.n_blocks):
+                blas.dgemm(-1.0, tiles[i, k], blocks[k], 1.0, blocks[i], overwrite_c=1)
+
+    def solve(self, B):
+        """Return A⁻¹B for B of shape (n, m)."""
+        tiles, blocks = self.tiles, self.tiles.split(B)
+        self.half_solve(blocks)
+        for k in reversed(range(tiles.n_blocks)):  # L⁻ᵀ
+            for i in range(k + 1, tiles.n_blocks):
+                blas.dgemm(-1.0, tiles[i, k], blocks[i], 1.0, blocks[k], trans_a=1, overwrite_c=1)
+            blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, trans_a=1, overwrite_b=1)
+        return np.concatenate(blocks)
+
+    def log_determinant(self):
+        """Return log det A."""
+        return 2.0 * sum(np.log(np.diag(self.tiles[k, k])).sum() for k in range(self.tiles.n_blocks))
+
+    def inverse_diagonal(self):
+        """Return the diagonal of A⁻¹, shape (n,): the squared column norms of L⁻¹, a tile column at a time."""
+        tiles, diagonal = self.tiles, np.empty(self.tiles.n)
+        for k in range(tiles.n_blocks):
+            m = tiles.size(k)
+            blocks = [np.zeros((tiles.size(i), m if i >= k else 0), order="F") for i in range(tiles.n_blocks)]
+            np.fill_diagonal(blocks[k], 1.0)
+            self.half_solve(blocks, first=k)
+            diagonal[tiles.rows(k)] = sum(np.einsum("ij,ij->j", block, block) for block in blocks[k:])
+        return diagonal
+
+    def inverse(self):
+        """Return the lower triangle of A⁻¹ as tiles, in the memory of L: this object is of no use afterwards."""
+        self._invert_factor()
+        self._multiply_inverse()
+        tiles, self.tiles = self.tiles, None
+        return tiles
+
+    def _invert_factor(self):
+        """L <- L⁻¹."""
+        tiles, n_blocks = self.tiles, self.tiles.n_blocks
+        for k in range(n_blocks):
+            for i in range(k + 1, n_blocks):
+                blas.dtrsm(-1.0, tiles[k, k], tiles[i, k], side=1, lower=1, overwrite_b=1)
+                for j in range(k):
+                    blas.dgemm(1.0, tiles[i, k], tiles[k, j], 1.0, tiles[i, j], overwrite_c=1)
+            for j in range(k):
+                blas.dtrsm(1.0, tiles[k, k], tiles[k, j], lower=1, overwrite_b=1)
+            lapack.dtrtri(tiles[k, k], lower=1, overwrite_c=1)
+
+    def _multiply_inverse(self):
+        """L⁻¹ <- L⁻ᵀ L⁻¹."""
+        tiles = self.tiles
+        for k in range(tiles.n_blocks):
+            for j in range(k):
+                blas.dsyrk(1.0, tiles[k, j], 1.0, tiles[j, j], lower=1, trans=1, overwrite_c=1)
+                for i in range(j + 1, k):
+                    blas.dgemm(1.0, tiles[k, i], tiles[k, j], 1.0, tiles[i, j], trans_a=1, overwrite_c=1)
+            for j in range(k):
+                blas.dtrmm(1.0, tiles[k, k], tiles[k, j], lower=1, trans_a=1, overwrite_b=1)
+            lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
+
+
+def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
+    """Factor a kernel matrix plus a noise variance a row.
+
+    Parameters
+    ----------
+    source : object with ``n``, ``diagonal()`` and ``fill(tiles)``
+        The kernel matrix: see ``infwidth._recursion.engine.KernelSource``.
+    noise : ndarray of shape (n,)
+        Added to the diagonal.
+    max_memory : int or str, optional
+        Checked before anything is allocated; None means what is free.
+
+    Returns
+    -------
+    factor : Cholesky
+    jitter : float
+        What had to be added to the diagonal besides; 0 as a rule.
+
+    Raises
+    ------
+    MemoryError
+        With the bytes that would be needed.
+    LinAlgError
+        If the matrix is not positive definite even with jitter.
+    """
+    require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the exact solver for {source.n:,} rows")
+    tiles = LowerTiles(source.n, tile)
+    scale = float(np.mean(source.diagonal()))
+    for jitter in (0.0, *(scale * step for step in JITTERS)):
+        if jitter:
+            warnings.warn(
+                "the kernel matrix is not positive definite to working precision; "
+                f"trying again with {jitter:.3g} added to its diagonal. A larger noise_variance avoids this.",
+                LinAlgWarning,
+                stacklevel=2,
+            )
+        source.fill(tiles)
+        tiles.add_to_diagonal(noise + jitter)
+        try:
+            return Cholesky(tiles, verbose), jitter
+        except NotPositiveDefiniteError:
+            continue
+    _raise_not_positive_definite(source, tiles, jitter)
+
+
+def _raise_not_positive_definite(source, tiles, jitter):
+    source.fill(tiles)
+    if not all(np.isfinite(np.tril(tile) if i == j else tile).all() for i, j, tile in tiles):
+        raise LinAlgError(
+            "the kernel matrix has entries that are not finite: the features are too large for this network. "
+            "Scale the features (StandardScaler), or use smaller variances."
+        )
+    raise LinAlgError(
+        f"the kernel matrix is not positive definite, even with {jitter:.3g} added to its diagonal: raise noise_variance."
+    )

@@ -1,0 +1,60 @@
+"""How much memory there is, and saying so before it is taken."""
+
+import os
+import re
+from pathlib import Path
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def memory_limit(max_memory=None):
+    """Return a limit in bytes: of ``max_memory`` (bytes, or text such as "8GB" or "512MiB"), else what is free now."""
+    if max_memory is None:
+        return available_memory()
+    if isinstance(max_memory, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", max_memory.lower())
+        if match and match[1].count(".") < 2 and match[2] in _UNITS:
+            return int(float(match[1]) * _UNITS[match[2]])
+    elif not isinstance(max_memory, bool) and max_memory > 0:
+        return int(max_memory)
+    raise ValueError(f"max_memory must be a positive number of bytes or text such as '8GB', got {max_memory!r}.")
+
+
+def require_memory(needed, max_memory, task):
+    """Raise a MemoryError with the bytes needed, and what to do, unless they fit the limit."""
+    limit = memory_limit(max_memory)
+    if needed > limit:
+        source = "is free" if max_memory is None else "max_memory allows"
+        raise MemoryError(
+            f"{task} needs {needed:,} bytes ({needed / 1e9:.1f} GB) and {limit:,} ({limit / 1e9:.1f} GB) {source}. "
+            "Nothing was allocated. Use fewer rows (a random subset), or a machine with more memory"
+            + ("." if max_memory is None else ", or raise max_memory.")
+        )
+
+
+def available_memory():
+    """Return the bytes a process can still take: of the machine, and of its control group where that is less."""
+    candidates = [_machine_memory(), _control_group_memory()]
+    return min(value for value in candidates if value is not None)
+
+
+def _machine_memory():
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # no Linux: all physical memory is the best that is known
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**62  # not known here: the allocation itself will tell
+
+
+def _control_group_memory():
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        return None if limit == "max" else max(0, int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,80 @@
+"""The lower triangle of a symmetric matrix, as square tiles."""
+
+import numpy as np
+
+TILE = 1024  # rows of a tile: large enough for BLAS to run at full speed
+
+
+class LowerTiles:
+    """Storage for the tiles (i, j), i >= j, of an n x n matrix: about half of its 8n² bytes.
+
+    A tile is its own Fortran-ordered array, which BLAS and LAPACK overwrite in place through SciPy.
+
+    Parameters
+    ----------
+    n : int
+    tile : int, default=TILE
+        Largest number of rows of a tile; the rows are shared out evenly.
+    """
+
+    def __init__(self, n, tile=TILE):
+        self.edges = _edges(n, tile)
+        self.n_blocks = len(self.edges) - 1
+        self._tiles = {
+            (i, j): np.empty((self.size(i), self.size(j)), order="F")
+            for j in range(self.n_blocks)
+            for i in range(j, self.n_blocks)
+        }
+
+    @staticmethod
+    def n_bytes(n, tile=TILE):
+        """Return the bytes of all tiles, without allocating any."""
+        sizes = np.diff(_edges(n, tile)).tolist()
+        return 8 * (sum(sizes) ** 2 + sum(size**2 for size in sizes)) // 2
+
+    @property
+    def n(self):
+        """Number of rows of the matrix."""
+        return int(self.edges[-1])
+
+    def size(self, i):
+        """Return the number of rows of block row i."""
+        return int(self.edges[i + 1] - self.edges[i])
+
+    def rows(self, i):
+        """Return the rows of block row i, as a slice."""
+        return slice(int(self.edges[i]), int(self.edges[i + 1]))
+
+    def __getitem__(self, place):
+        return self._tiles[place]
+
+    def __iter__(self):
+        """Yield first row, first column and array of each tile."""
+        for (i, j), tile in self._tiles.items():
+            yield int(self.edges[i]), int(self.edges[j]), tile
+
+    def add_to_diagonal(self, values):
+        """Add the values, shape (n,), to the diagonal."""
+        for i in range(self.n_blocks):
+            own = np.arange(self.size(i))
+            self[i, i][own, own] += values[self.rows(i)]
+
+    def split(self, B):
+        """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""
+        return [np.array(B[self.rows(i)], order="F", dtype=float) for i in range(self.n_blocks)]
+
+    def dense(self):
+        """Return the symmetric matrix as one array."""
+        A = np.empty((self.n, self.n))
+        for i in range(self.n_blocks):
+            for j in range(i):
+                A[self.rows(i), self.rows(j)] = self[i, j]
+                A[self.rows(j), self.rows(i)] = self[i, j].T
+            lower = np.tril(self[i, i])
+            A[self.rows(i), self.rows(i)] = lower + np.tril(lower, -1).T
+        return A
+
+
+def _edges(n, tile):
+    n_blocks = max(1, -(-n // tile))
+    return np.linspace(0, n, n_blocks + 1).astype(int)
