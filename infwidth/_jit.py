@@ -9,11 +9,12 @@ import hashlib
 import types
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from numba import cfunc, njit
 
 # "contract" lets LLVM use fused multiply-adds. Nothing that would assume away NaN or infinity.
-_OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
 jit = njit(nogil=True, **_OPTIONS)
 # Inlined before LLVM sees the caller: a loop over such a function vectorises, over a call it does not.

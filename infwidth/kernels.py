@@ -92,6 +92,8 @@ class _NetworkKernel(Kernel):
     def __eq__(self, other):
         return type(self) is type(other) and self.get_params(deep=False) == other.get_params(deep=False)
 
+    __hash__ = None  # type: ignore[assignment]  # compared by value, and scikit-learn sets theta in place
+
     def __repr__(self):
         return f"{type(self).__name__}({self._network()!r})"
 

@@ -167,17 +167,17 @@ def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
         try:
             return Cholesky(tiles, verbose), jitter
         except NotPositiveDefiniteError:
-            continue
-    _raise_not_positive_definite(source, tiles, jitter)
+            _require_finite(source, tiles)
+    raise LinAlgError(
+        f"the kernel matrix is not positive definite, even with {jitter:.3g} added to its diagonal: "
+        "raise noise_variance."
+    )
 
 
-def _raise_not_positive_definite(source, tiles, jitter):
-    source.fill(tiles)
+def _require_finite(source, tiles):
+    source.fill(tiles)  # the factorisation has overwritten them
     if not all(np.isfinite(np.tril(tile) if i == j else tile).all() for i, j, tile in tiles):
         raise LinAlgError(
             "the kernel matrix has entries that are not finite: the features are too large for this network. "
             "Scale the features (StandardScaler), or use smaller variances."
         )
-    raise LinAlgError(
-        f"the kernel matrix is not positive definite, even with {jitter:.3g} added to its diagonal: raise noise_variance."
-    )

@@ -18,7 +18,7 @@ _SIGNATURE = types.void(_POINTER, _POINTER, _POINTER, _POINTER, types.intp, _POI
 
 
 def _nngp_loop(k_pointer, t_pointer, row_pointer, rows_pointer, stride, p_pointer, n):
-    """k <- T for n columns; a row's coefficients are ``stride`` apart in both sets of rows."""
+    """K <- T for n columns; a row's coefficients are ``stride`` apart in both sets of rows."""
     k, rows = carray(k_pointer, n), carray(rows_pointer, 2 * stride + n)
     a = (row_pointer[0], row_pointer[1], row_pointer[2])
     p = (p_pointer[0], p_pointer[1], p_pointer[2], p_pointer[3], p_pointer[4], p_pointer[5])
@@ -28,7 +28,7 @@ def _nngp_loop(k_pointer, t_pointer, row_pointer, rows_pointer, stride, p_pointe
 
 
 def _ntk_loop(k_pointer, t_pointer, row_pointer, rows_pointer, stride, p_pointer, n):
-    """k <- T and t <- Ṫ t for n columns."""
+    """K <- T and t <- Ṫ t for n columns."""
     k, t, rows = carray(k_pointer, n), carray(t_pointer, n), carray(rows_pointer, 2 * stride + n)
     a = (row_pointer[0], row_pointer[1], row_pointer[2])
     p = (p_pointer[0], p_pointer[1], p_pointer[2], p_pointer[3], p_pointer[4], p_pointer[5])

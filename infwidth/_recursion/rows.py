@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infwidth._recursion.program import Affine, Program
 from infwidth._recursion.loops import loop_address
+from infwidth._recursion.program import Affine, Program
 from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS
 
 AFFINE = 0  # code of a dense layer; an activation's code is the address of its loop

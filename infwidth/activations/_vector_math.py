@@ -160,7 +160,7 @@ def arccosine_tail_2(u, root):
 
 @inline
 def arcsin(z):
-    """arcsin z, with |z| clipped to 1; relative error of a few ulp."""
+    """Arcsin z, with |z| clipped to 1; relative error of a few ulp."""
     a = min(abs(z), 1.0)
     large = a > 0.5
     w = 0.5 * (1.0 - a) if large else a * a
@@ -172,7 +172,7 @@ def arcsin(z):
 
 @inline
 def arccos(z):
-    """arccos z, with |z| clipped to 1; relative error of a few ulp also where it vanishes, at z = 1."""
+    """Arccos z, with |z| clipped to 1; relative error of a few ulp also where it vanishes, at z = 1."""
     a = min(abs(z), 1.0)
     large = a > 0.5
     w = 0.5 * (1.0 - a) if large else a * a
@@ -203,7 +203,7 @@ def _exp_parts(x):
 
 @inline
 def exp(x):
-    """exp x; 3e-308 where x < -708, infinity where x > 709."""
+    """Exp x; 3e-308 where x < -708, infinity where x > 709."""
     clipped = -708.0 if x < -708.0 else x
     scale, p = _exp_parts(clipped)
     return math.inf if x > 709.0 else scale * p + scale

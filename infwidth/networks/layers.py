@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from infwidth.activations import get_activation
 from infwidth._recursion.program import Affine, Dual
+from infwidth.activations import get_activation
 
 PARAMETRIZATIONS = ("ntk", "standard")
 

@@ -1,8 +1,8 @@
 """Any chain of dense layers and activations."""
 
+from infwidth._recursion.program import Program
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense
-from infwidth._recursion.program import Program
 
 
 class Sequential(Network):
