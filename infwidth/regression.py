@@ -145,6 +145,7 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
         weight, used = _weights(sample_weight, X)
+        noise = _row_noise(noise_variance, weight[used])
         self.network_ = MLP() if self.network is None else clone(self.network)
         self.noise_variance_ = noise_variance
         engine = KernelEngine(self.network_.lower(X.shape[1]), n_jobs=self.n_jobs)
@@ -157,7 +158,7 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self._posterior = Posterior(
                 source,
                 (Y[used] - self.y_mean_) / self.y_std_,
-                noise_variance / weight[used],
+                noise,
                 max_memory=self.max_memory,
                 verbose=bool(self.verbose),
             )
@@ -317,3 +318,13 @@ def _weights(sample_weight, X):
     if not used.any():
         raise ValueError("all sample weights are zero: no row is left to fit.")
     return weight, used
+
+
+def _row_noise(noise_variance, weight):
+    with np.errstate(over="ignore"):
+        noise = noise_variance / weight
+    if not np.isfinite(noise).all():
+        raise ValueError(
+            "a sample weight is so small that its noise variance is not finite: give the row weight 0 to drop it."
+        )
+    return noise

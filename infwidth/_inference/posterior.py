@@ -5,7 +5,8 @@ from scipy.linalg import cholesky, eigh
 
 from infwidth._linalg.cholesky import factorize
 
-BLOCK_BYTES = 64 * 2**20  # of the kernel between training rows and a block of new rows
+BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
+MEAN_ROWS = 16384  # new rows that are prepared at a time where only the mean is asked for
 
 
 class Posterior:
@@ -40,7 +41,10 @@ class Posterior:
 
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
-        return self.source.dot(self.source.rows(X), self.alpha)
+        mean = np.empty((len(X), self.alpha.shape[1]))
+        for block in _blocks(len(X), MEAN_ROWS):
+            mean[block] = self.source.dot(self.source.rows(X[block]), self.alpha)
+        return mean
 
     def mean_and_variance(self, X):
         """Return the mean, shape (m, n_outputs), and the variance of the latent function, shape (m,) (RW 2.26)."""

@@ -1,5 +1,7 @@
 """Kernel matrices and tiles from a program: panels of rows, handed to threads."""
 
+from functools import partial
+
 import numpy as np
 
 from infwidth._recursion.fused import fused_pass
@@ -28,13 +30,18 @@ class KernelEngine:
         if ntk:
             program.require_ntk()
         self.program = program
+        self.ntk = ntk
         self.n_jobs = n_jobs
         self._codes, self._parameters = encode(program, ntk)
+
+    def __reduce__(self):
+        """Rebuild from the program when unpickled: the codes are addresses in this process."""
+        return partial(KernelEngine, self.program, ntk=self.ntk, n_jobs=self.n_jobs), ()
 
     def rows(self, X) -> Rows:
         """Prepare inputs of shape (n, n_features); raise where their kernel is not a finite number."""
         rows = compute_rows(self.program, X)
-        finite = np.isfinite(rows.nngp)
+        finite = np.isfinite(rows.ntk if self.ntk else rows.nngp)
         if not finite.all():
             raise ValueError(
                 f"the kernel of row {int(np.argmin(finite))} with itself is not finite: its features are too "
