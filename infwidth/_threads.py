@@ -5,6 +5,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from numbers import Integral
 
 import joblib
 from threadpoolctl import ThreadpoolController
@@ -18,6 +19,8 @@ def thread_count(n_jobs=None):
     """
     if n_jobs is None:
         return _limits.free_count
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
+        raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
     return joblib.effective_n_jobs(n_jobs)
 
 
@@ -60,7 +63,7 @@ class _BlasLimits:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._active: list[int] = []
+        self._active: dict[object, int] = {}
         self._outside = None
 
     @property
@@ -69,19 +72,20 @@ class _BlasLimits:
         with self._lock:
             return self._outside.most if self._outside else _BlasThreads().most
 
-    def enter(self, limit):
+    def enter(self, token, limit):
         with self._lock:
             if self._outside is None:
                 self._outside = _BlasThreads()
-            self._active.append(limit)
-            self._outside.set(min(self._active))
+            self._active[token] = limit
+            self._outside.set(min(self._active.values()))
 
-    def leave(self, limit):
+    def leave(self, token):
         with self._lock:
-            self._active.remove(limit)
-            self._outside.set(min(self._active, default=None))
-            if not self._active:
-                self._outside = None
+            self._active.pop(token, None)
+            if self._outside is not None:
+                self._outside.set(min(self._active.values(), default=None))
+                if not self._active:
+                    self._outside = None
 
 
 class _BlasThreads:
@@ -113,8 +117,9 @@ def blas_threads(limit):
     OpenBLAS's idle threads spin for a while after each call and starve others: passes that call BLAS
     from their own threads hold it to one.
     """
-    _limits.enter(limit)
+    token = object()
     try:
+        _limits.enter(token, limit)
         yield
     finally:
-        _limits.leave(limit)
+        _limits.leave(token)

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
-from infwidth.networks import MLP
+from infwidth.networks import MLP, Network
+from infwidth.networks.layers import same_parameters
 
 
 class _NetworkKernel(Kernel):
@@ -16,6 +17,10 @@ class _NetworkKernel(Kernel):
         self.variance_bounds = variance_bounds
 
     def _network(self):
+        if self.network is not None and not isinstance(self.network, Network):
+            raise TypeError(
+                f"network must be a network of infwidth.networks, such as MLP(depth=2); got {self.network!r}."
+            )
         return MLP() if self.network is None else self.network
 
     def __call__(self, X, Y=None, eval_gradient=False):
@@ -71,6 +76,8 @@ class _NetworkKernel(Kernel):
 
     @theta.setter
     def theta(self, theta):
+        if len(theta) != self.n_dims:
+            raise ValueError(f"theta has {len(theta)} entries, but the kernel has {self.n_dims} free hyperparameters.")
         values, place = {}, 0
         for h in self.hyperparameters:
             if not h.fixed:
@@ -78,8 +85,6 @@ class _NetworkKernel(Kernel):
                 is_array = np.ndim(self._network().variances()[h.name.removeprefix("network__")]) > 0
                 values[h.name.removeprefix("network__")] = value if is_array else float(value[0])
                 place += h.n_elements
-        if place != len(theta):
-            raise ValueError(f"theta has {len(theta)} entries, but the kernel has {place} free hyperparameters.")
         self.network = self._network().with_variances(**values)
 
     def get_params(self, deep=True):
@@ -90,7 +95,7 @@ class _NetworkKernel(Kernel):
         return params
 
     def __eq__(self, other):
-        return type(self) is type(other) and self.get_params(deep=False) == other.get_params(deep=False)
+        return type(self) is type(other) and same_parameters(self.get_params(deep=False), other.get_params(deep=False))
 
     __hash__ = None  # type: ignore[assignment]  # compared by value, and scikit-learn sets theta in place
 

@@ -1,6 +1,7 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -142,6 +143,9 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
         noise_variance = self._check_parameters()
+        if issparse(y):
+            raise TypeError("sparse data was passed for y, but dense data is required: use y.toarray().")
+        self._posterior = None
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
         weight, used = _weights(sample_weight, X)
@@ -273,6 +277,9 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 dropped = self._posterior.mean_and_variance(self._scaled(self._dropped[0]))
                 mean[~self._used], variance[~self._used] = dropped
         return self._restore(mean), self._restore_std(variance + include_noise * self.noise_variance_)
+
+    def __sklearn_is_fitted__(self):
+        return getattr(self, "_posterior", None) is not None
 
     def _check_parameters(self):
         if self.network is not None and not isinstance(self.network, Network):

@@ -13,6 +13,7 @@ from infwidth._linalg.memory import require_memory
 from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._progress import progress
 
+ROUNDING = 10 * np.finfo(float).eps
 JITTERS = (1e-10, 1e-8, 1e-6)  # of the mean diagonal, tried in this order where the matrix is not positive definite
 
 
@@ -38,6 +39,7 @@ class Cholesky:
 
     def __init__(self, tiles, verbose=False):
         self.tiles = tiles
+        self._floor = [ROUNDING * np.diag(tiles[k, k]) for k in range(tiles.n_blocks)]
         for k in progress(range(tiles.n_blocks), "Cholesky factorisation", verbose):
             self._eliminate(k)
 
@@ -45,8 +47,11 @@ class Cholesky:
         """Factor tile column k, and subtract it from all columns right of it."""
         tiles = self.tiles
         _, info = lapack.dpotrf(tiles[k, k], lower=1, clean=0, overwrite_a=1)
-        if info:
-            raise NotPositiveDefiniteError(f"pivot {tiles.edges[k] + info} is not positive")
+        bad = ~(np.diag(tiles[k, k]) ** 2 > self._floor[k])  # LAPACK lets NaN pass, and pivots that are rounding
+        if info or bad.any():
+            raise NotPositiveDefiniteError(
+                f"pivot {tiles.edges[k] + (info or int(np.argmax(bad)) + 1)} is not positive"
+            )
         below = range(k + 1, tiles.n_blocks)
         for i in below:  # A_ik <- A_ik L_kk⁻ᵀ
             blas.dtrsm(1.0, tiles[k, k], tiles[i, k], side=1, lower=1, trans_a=1, overwrite_b=1)

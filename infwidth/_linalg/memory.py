@@ -1,7 +1,9 @@
 """How much memory there is, and saying so before it is taken."""
 
+import math
 import os
 import re
+from numbers import Real
 from pathlib import Path
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -12,10 +14,10 @@ def memory_limit(max_memory=None):
     if max_memory is None:
         return available_memory()
     if isinstance(max_memory, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", max_memory.lower())
-        if match and match[1].count(".") < 2 and match[2] in _UNITS:
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kmgt]?i?)b?\s*", max_memory.lower())
+        if match and match[2] in _UNITS and float(match[1]) > 0:
             return int(float(match[1]) * _UNITS[match[2]])
-    elif not isinstance(max_memory, bool) and max_memory > 0:
+    elif isinstance(max_memory, Real) and not isinstance(max_memory, bool) and 0 < max_memory < math.inf:
         return int(max_memory)
     raise ValueError(f"max_memory must be a positive number of bytes or text such as '8GB', got {max_memory!r}.")
 
@@ -55,6 +57,12 @@ def _control_group_memory():
     group = Path("/sys/fs/cgroup")
     try:
         limit = (group / "memory.max").read_text().strip()
-        return None if limit == "max" else max(0, int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
+        if limit == "max":
+            return None
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(
+            statistics["inactive_file"]
+        )  # the page cache gives way
+        return max(0, int(limit) - used)
+    except (OSError, ValueError, KeyError):
         return None

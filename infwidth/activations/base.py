@@ -10,6 +10,7 @@ compiled by numba into the fused pass. Ṫ = ∂T/∂c (Price's theorem), and th
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -84,10 +85,7 @@ def positive(activation, name):
 def finite(activation, name):
     """Return the named parameter of an activation as a float, or raise if it is not a finite number."""
     value = getattr(activation, name)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
     if not np.isfinite(number):
         raise ValueError(f"{type(activation).__name__}: {name} must be a finite number, got {value!r}.")
     return number

@@ -1,5 +1,7 @@
 """Dense layers and activations: what networks are made of."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -132,10 +134,7 @@ class Activation(Layer):
 
 def variance(name, value, *, positive=False):
     """Return a variance as a float, or raise a ValueError that names it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
     if not np.isfinite(number) or number < 0 or (positive and number == 0):
         kind = "a positive number" if positive else "a number, 0 or larger"
         raise ValueError(f"{name} is a variance: it must be {kind}, got {value!r}.")
