@@ -13,7 +13,7 @@ from infwidth._linalg.memory import require_memory
 from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._progress import progress
 
-ROUNDING = 10 * np.finfo(float).eps
+ROUNDING = 10 * np.finfo(float).eps  # a pivot below this share of its diagonal entry has no correct digit
 JITTERS = (1e-10, 1e-8, 1e-6)  # of the mean diagonal, tried in this order where the matrix is not positive definite
 
 

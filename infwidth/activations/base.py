@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 N_COEFFICIENTS = 3  # numbers a row brings to `pair`
+_SMALLEST = 1e-300
 N_PARAMETERS = 6  # numbers an activation brings to `pair`
 
 
@@ -92,6 +93,9 @@ def finite(activation, name):
 
 
 def root_and_inverse(q):
-    """Return √q and 1/√q, the latter 0 where q = 0: a zero row is uncorrelated with every row."""
-    root = np.sqrt(q)
+    """Return √q and 1/√q, both 0 where q is too small for the inverse of a product of two.
+
+    A zero row is uncorrelated with every row.
+    """
+    root = np.sqrt(np.where(q > _SMALLEST, q, 0.0))
     return root, np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
