@@ -10,6 +10,8 @@ from numbers import Integral
 import joblib
 from threadpoolctl import ThreadpoolController
 
+SMALL = 600  # rows of a matrix that one thread factors
+
 
 def thread_count(n_jobs=None):
     """Return the number of threads for ``n_jobs``: as many as BLAS may use for None, else joblib's meaning.
@@ -22,6 +24,11 @@ def thread_count(n_jobs=None):
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise ValueError(f"n_jobs must be None or an integer other than 0, got {n_jobs!r}.")
     return joblib.effective_n_jobs(n_jobs)
+
+
+def solver_threads(n, n_jobs=None):
+    """Return the number of BLAS threads for n x n matrices: small ones gain less from a second than waiting costs."""
+    return 1 if n <= SMALL else thread_count(n_jobs)
 
 
 def for_each(function, items, n_threads):
@@ -97,7 +104,9 @@ class _BlasThreads:
 
     def set(self, limit):
         for library, own in self._libraries:
-            library.set_num_threads(own if limit is None else min(own, limit))
+            # Since 3.8 threadpoolctl ignores all threads but the first to come; here the limits are agreed on.
+            setter = getattr(library, "_real_set_num_threads", library.set_num_threads)
+            setter(own if limit is None else min(own, limit))
 
 
 @cache

@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from infwidth._inference.posterior import Posterior, sample_gaussian
 from infwidth._recursion.engine import KernelEngine, KernelSource
-from infwidth._threads import blas_threads, thread_count
+from infwidth._threads import blas_threads, solver_threads, thread_count
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import variance
 
@@ -158,7 +158,7 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Y = y.reshape(len(y), -1)
         self.y_mean_, self.y_std_ = self._target_scale(Y, weight)
         source = KernelSource(engine, engine.rows(self._scaled(X[used])), "nngp")
-        with blas_threads(thread_count(self.n_jobs)):
+        with blas_threads(solver_threads(source.n, self.n_jobs)):
             self._posterior = Posterior(
                 source,
                 (Y[used] - self.y_mean_) / self.y_std_,

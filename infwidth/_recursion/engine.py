@@ -41,7 +41,7 @@ class KernelEngine:
     def rows(self, X) -> Rows:
         """Prepare inputs of shape (n, n_features); raise where their kernel is not a finite number."""
         rows = compute_rows(self.program, X)
-        finite = np.isfinite(rows.ntk if self.ntk else rows.nngp)
+        finite = np.isfinite(rows.nngp) & (np.isfinite(rows.ntk) if self.ntk else True)
         if not finite.all():
             raise ValueError(
                 f"the kernel of row {int(np.argmin(finite))} with itself is not finite: its features are too "

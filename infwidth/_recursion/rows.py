@@ -20,7 +20,7 @@ class Rows(NamedTuple):
         x_f √(v_f / d): the Gram matrix of these is where a program starts.
     coefficients : ndarray of shape (n_operations, N_COEFFICIENTS, n)
     nngp, ntk : ndarray of shape (n,)
-        Diagonals of both kernels.
+        Diagonals of both kernels; NaN in ``nngp`` where a variance on the way is not finite.
     """
 
     inputs: np.ndarray
@@ -36,6 +36,7 @@ def compute_rows(program: Program, X) -> Rows:
     with np.errstate(over="ignore", invalid="ignore"):  # not finite: reported once, by the caller
         q = np.einsum("ij,ij->i", inputs, inputs)
         t = np.zeros_like(q)
+        finite = np.isfinite(q)
         for place, operation in enumerate(program.operations):
             if isinstance(operation, Affine):
                 t = operation.w * t + operation.u * q + operation.s
@@ -46,7 +47,8 @@ def compute_rows(program: Program, X) -> Rows:
                 for target, row in zip(coefficients[place], rows.coefficients, strict=False):
                     target[:] = row
                 q, t = rows.value, rows.derivative * t
-    return Rows(inputs, coefficients, q, t)
+            finite &= np.isfinite(q)
+    return Rows(inputs, coefficients, np.where(finite, q, np.nan), t)
 
 
 def encode(program: Program, with_ntk: bool):

@@ -7,6 +7,8 @@ Erf()
 LeakyReLU(slope=0.2)
 """
 
+from sklearn.base import clone
+
 from infwidth.activations.base import BaseActivation
 from infwidth.activations.exponential import (
     RBF,
@@ -85,4 +87,4 @@ def get_activation(activation):
         raise TypeError(f"activation must be a name or an object of infwidth.activations, got {activation!r}.")
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; the names are {', '.join(sorted(ACTIVATIONS))}.")
-    return ACTIVATIONS[activation]
+    return clone(ACTIVATIONS[activation])

@@ -184,6 +184,12 @@ def arccos(z):
 
 
 @inline
+def below_one(z):
+    """z, with |z| clipped to the largest double below 1."""
+    return min(max(z, 2.0**-53 - 1.0), 1.0 - 2.0**-53)
+
+
+@inline
 def one_minus_square(z):
     """1 - z² without cancellation, with |z| clipped to the largest double below 1: never zero."""
     a = min(abs(z), 1.0 - 2.0**-53)
@@ -192,26 +198,26 @@ def one_minus_square(z):
 
 @inline
 def _exp_parts(x):
-    """Return 2^k and exp(r) - 1 with x = k log 2 + r, for x in [-708, 709]."""
+    """Return 2^(k-1) and exp(r) - 1 with x = k log 2 + r, for x in [-708, 709.78]."""
     shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: k stands in the low bits
     k = shifted - 6755399441055744.0
     r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10
     bits = np.float64(shifted).view(np.int64)
-    scale = np.int64((bits + 1023) << 52).view(np.float64)
-    return scale, r + r * r * _EXPM1(r)
+    half_scale = np.int64((bits + 1022) << 52).view(np.float64)
+    return half_scale, r + r * r * _EXPM1(r)
 
 
 @inline
 def exp(x):
-    """Exp x; 3e-308 where x < -708, infinity where x > 709."""
-    clipped = -708.0 if x < -708.0 else x
-    scale, p = _exp_parts(clipped)
-    return math.inf if x > 709.0 else scale * p + scale
+    """e^x; 3e-308 where x < -708, infinity where x > 709.78."""
+    clipped = min(-708.0 if x < -708.0 else x, 709.78)
+    half_scale, p = _exp_parts(clipped)
+    return math.inf if x > 709.78 else 2.0 * (half_scale * p + half_scale)
 
 
 @inline
 def expm1(x):
-    """exp(x) - 1 for x <= 0, accurate near 0."""
+    """e^x - 1 for x <= 0, accurate near 0."""
     clipped = -708.0 if x < -708.0 else x
-    scale, p = _exp_parts(clipped)
-    return scale * p + (scale - 1.0)
+    half_scale, p = _exp_parts(clipped)
+    return 2.0 * (half_scale * p + (half_scale - 0.5))

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 N_COEFFICIENTS = 3  # numbers a row brings to `pair`
-_SMALLEST = 1e-300
+_SMALLEST = 1e-307
 N_PARAMETERS = 6  # numbers an activation brings to `pair`
 
 

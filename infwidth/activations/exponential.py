@@ -25,8 +25,8 @@ def _sinusoid_pair(c, i, j, p):
     x = p[0] * c
     m = i[0] + j[0]
     a = abs(x)
-    sinh = np.copysign(-0.5 * exp(a - m) * expm1(-2.0 * a), x)
-    decay = exp(-x - m)
+    sinh = np.copysign(-0.5 * exp(min(a - m, 0.0)) * expm1(-2.0 * a), x)
+    decay = exp(min(-x - m, 0.0))
     return sinh + p[1] * decay, p[0] * (sinh + (1.0 - p[1]) * decay)
 
 
@@ -38,7 +38,8 @@ def _exponential_rows(q, p):
 @inline
 def _exponential_pair(c, i, j, p):
     """T = exp(βc + η q1 + η q2) with p = (β, η), Ṫ = βT."""
-    value = exp(p[0] * c + (i[0] + j[0]))
+    x = p[0] * c + (i[0] + j[0])
+    value = exp(min(x, 0.0) if p[1] < 0 else x)  # E(u - v)² is not negative
     return value, p[0] * value
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from infwidth._jit import inline
-from infwidth.activations._vector_math import arccos, one_minus_square
+from infwidth.activations._vector_math import arccos, below_one, one_minus_square
 from infwidth.activations.base import BaseActivation, Family, Rows
 
 
@@ -25,7 +25,7 @@ def _gelu_pair(c, i, j, p):
     With α = 1/(1+q1), β = 1/(1+q2): 1/δ² = αβ/(1-z²) and (1-P)/P1 + 1 = α + β - αβ + αβ.
     """
     scale = i[0] * j[0]
-    z = c * scale
+    z = below_one(c * scale)  # clipped once: T is insensitive to z only where all its terms share it
     rest = one_minus_square(z)
     root = math.sqrt(rest)
     angle = arccos(-z)

@@ -169,4 +169,6 @@ class RectifiedPower(BaseActivation):
         return np.maximum(x, 0) ** self._power() if self._power() else np.heaviside(x, 0.5)
 
     def derivative(self, x):
+        if not self.has_ntk:
+            raise NotImplementedError("the derivative of the unit step is not a function.")
         return 2 * np.maximum(x, 0) if self._power() == 2 else np.heaviside(x, 0.5)

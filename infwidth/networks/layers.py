@@ -1,6 +1,6 @@
 """Dense layers and activations: what networks are made of."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -107,6 +107,8 @@ class Dense(Layer):
     def _bias(self):
         if self.parametrization not in PARAMETRIZATIONS:
             raise ValueError(f"parametrization must be 'ntk' or 'standard', got {self.parametrization!r}.")
+        if self.width is not None:
+            check_width(self.width)
         return variance("bias_variance", self.bias_variance)
 
 
@@ -130,6 +132,12 @@ class Activation(Layer):
     def lower(self):
         """Return the operation."""
         return Dual(get_activation(self.activation))
+
+
+def check_width(width):
+    """Raise unless the width is a positive integer."""
+    if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        raise ValueError(f"the width of a layer must be a positive integer, got {width!r}.")
 
 
 def variance(name, value, *, positive=False):

@@ -2,8 +2,10 @@
 
 from numbers import Integral
 
+import numpy as np
+
 from infwidth.networks.base import Network
-from infwidth.networks.layers import Activation, Dense
+from infwidth.networks.layers import Activation, Dense, check_width, variance
 from infwidth.networks.sequential import Sequential
 
 
@@ -74,6 +76,11 @@ class MLP(Network):
         if isinstance(self.depth, bool) or not isinstance(self.depth, Integral) or self.depth < 1:
             raise ValueError(f"depth is the number of hidden layers: an integer, 1 or larger; got {self.depth!r}.")
         self._check_width()
+        for name in ("weight_variance", "output_variance"):
+            if getattr(self, name) is not None:
+                variance(name, getattr(self, name), positive=True)
+        if self.input_variance is not None and np.ndim(self.input_variance) == 0:
+            variance("input_variance", self.input_variance, positive=True)
 
         def dense(weight_variance):
             return Dense(
@@ -90,7 +97,6 @@ class MLP(Network):
 
     def _check_width(self):
         if self.parametrization == "standard":
-            if isinstance(self.width, bool) or not isinstance(self.width, Integral) or self.width < 1:
-                raise ValueError(f"parametrization='standard' needs a width, a positive integer; got {self.width!r}.")
+            check_width(self.width)
         elif self.width is not None:
             raise ValueError("width has a meaning with parametrization='standard' only: leave it None.")
