@@ -294,7 +294,8 @@ def test_memory_of_a_control_group(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "Path", lambda _: tmp_path)
     assert memory._control_group_memory() is None
     (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("400\n")
+    (tmp_path / "memory.current").write_text("450\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 50\n")
     assert memory._control_group_memory() == 600
     (tmp_path / "memory.max").write_text("max\n")
     assert memory._control_group_memory() is None

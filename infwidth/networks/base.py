@@ -76,7 +76,7 @@ class Network(Layer):
         rows = engine.rows(X)
         if Y is None:
             return engine.symmetric(rows, nngp=nngp, ntk=ntk)
-        Y = _inputs(Y)
+        Y = _inputs(Y, "Y")
         if Y.shape[1] != X.shape[1]:
             raise ValueError(f"X has {X.shape[1]} features and Y has {Y.shape[1]}: a kernel needs the same number.")
         return engine.cross(rows, engine.rows(Y), nngp=nngp, ntk=ntk)
@@ -101,5 +101,5 @@ def check_limit(limit):
         raise ValueError(f"limit must be 'nngp' or 'ntk', got {limit!r}.")
 
 
-def _inputs(X):
-    return check_array(X, dtype=np.float64, input_name="X")
+def _inputs(X, name="X"):
+    return check_array(X, dtype=np.float64, input_name=name)

@@ -89,9 +89,9 @@ class Dense(Layer):
         return scale, Affine(1.0, b, n_features / v[0], float(b > 0))
 
     def _input_variances(self, n_features):
-        v = np.asarray(self.weight_variance, dtype=float)
-        if v.ndim == 0:
+        if np.ndim(self.weight_variance) == 0:
             return np.full(n_features, variance("weight_variance", self.weight_variance, positive=True))
+        v = np.asarray(self.weight_variance, dtype=float)
         if v.shape != (n_features,):
             raise ValueError(
                 f"the first layer's variances (input_variance) have shape {v.shape}, but X has {n_features} features: "
