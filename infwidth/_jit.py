@@ -17,6 +17,8 @@ from numba import cfunc, njit
 _OPTIONS: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
 jit = njit(nogil=True, **_OPTIONS)
+# A sum over an array vectorises only where its terms may be added in another order.
+reduction = njit(nogil=True, fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
 # Inlined before LLVM sees the caller: a loop over such a function vectorises, over a call it does not.
 inline = njit(inline="always", nogil=True, **_OPTIONS)
 

@@ -2,9 +2,12 @@
 
 import numpy as np
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
+from sklearn.utils import check_array
 
+from infwidth._recursion.tangent import tangents
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import same_parameters
+from infwidth.networks.theta import free_variances, theta_directions, theta_of, with_theta
 
 
 class _NetworkKernel(Kernel):
@@ -31,19 +34,25 @@ class _NetworkKernel(Kernel):
         X : array-like of shape (n_samples_X, n_features)
         Y : array-like of shape (n_samples_Y, n_features), optional
         eval_gradient : bool, default=False
-            Gradients are not available: True raises.
+            Whether to return the gradient with respect to ``theta`` as well. Only with Y=None.
 
-        Raises
-        ------
-        NotImplementedError
-            With ``eval_gradient``.
+        Returns
+        -------
+        K : ndarray of shape (n_samples_X, n_samples_Y)
+        gradient : ndarray of shape (n_samples_X, n_samples_X, n_dims)
+            Only with ``eval_gradient``. The NTK of networks with kinked activations is not differentiable at
+            duplicate rows: there it is the limit of rows about 1e-8 apart.
         """
-        if eval_gradient:
-            raise NotImplementedError(
-                f"{type(self).__name__} has no gradient: use optimizer=None, "
-                "or search over the network's parameters with GridSearchCV."
-            )
-        return getattr(self._network(), self._limit)(X, Y)
+        network = self._network()
+        K = getattr(network, self._limit)(X, Y)
+        if not eval_gradient:
+            return K
+        if Y is not None:
+            raise ValueError("the gradient of the kernel is available for Y=None only.")
+        X = check_array(X, dtype=np.float64)
+        program = network.lower(X.shape[1])
+        directions = theta_directions(network, len(program.operations), X.shape[1])
+        return K, tangents(program, X, directions, ntk=self._limit == "ntk")
 
     def diag(self, X):
         """Return the diagonal of the kernel matrix, shape (n_samples_X,), without the matrix."""
@@ -55,37 +64,23 @@ class _NetworkKernel(Kernel):
 
     @property
     def hyperparameters(self):
-        """The network's variances; one that is 0, and those of features switched off, are fixed."""
-        fixed = "fixed"
+        """The network's variances; those that are 0 are fixed."""
+        free = free_variances(self._network())
         return [
-            Hyperparameter(
-                f"network__{name}",
-                "numeric",
-                self.variance_bounds if np.all(np.greater(value, 0)) else fixed,
-                np.size(value),
-            )
-            for name, value in self._network().variances().items()
+            Hyperparameter(f"network__{name}", "numeric", self.variance_bounds, len(free[name]))
+            if name in free
+            else Hyperparameter(f"network__{name}", "numeric", "fixed")
+            for name in self._network().variances()
         ]
 
     @property
     def theta(self):
         """Logarithms of the variances that are not fixed."""
-        values = self._network().variances()
-        free = [values[h.name.removeprefix("network__")] for h in self.hyperparameters if not h.fixed]
-        return np.log(np.concatenate([np.ravel(value) for value in free])) if free else np.array([])
+        return theta_of(self._network())
 
     @theta.setter
     def theta(self, theta):
-        if len(theta) != self.n_dims:
-            raise ValueError(f"theta has {len(theta)} entries, but the kernel has {self.n_dims} free hyperparameters.")
-        values, place = {}, 0
-        for h in self.hyperparameters:
-            if not h.fixed:
-                value = np.exp(theta[place : place + h.n_elements])
-                is_array = np.ndim(self._network().variances()[h.name.removeprefix("network__")]) > 0
-                values[h.name.removeprefix("network__")] = value if is_array else float(value[0])
-                place += h.n_elements
-        self.network = self._network().with_variances(**values)
+        self.network = with_theta(self._network(), theta)
 
     def get_params(self, deep=True):
         """Return the parameters, and with ``deep`` the network's as ``network__<name>``."""

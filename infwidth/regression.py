@@ -1,19 +1,29 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
+import warnings
+from numbers import Integral
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
-from sklearn.preprocessing import StandardScaler
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior, sample_gaussian
+from infwidth._inference.search import Data, Objective, Optimum
+from infwidth._inference.selection import Candidate, Settings, condition, learn
+from infwidth._linalg.cholesky import require_factor_memory
+from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, row_noise, row_weights, target_scale, transform
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._threads import blas_threads, solver_threads, thread_count
+from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import variance
+from infwidth.networks.theta import theta_of, with_theta
 
-FEATURE_SCALINGS = ("standard", None)
+OPTIMIZERS = ("lml", "loo", None)
 SOLVERS = ("auto", "cholesky")
 
 
@@ -27,15 +37,29 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     network : Network, optional
-        Architecture with its variances; None means ``MLP()``.
+        Architecture with its variances. None means that a few networks (activations and depths) are learned and the
+        one with the largest evidence is kept; with ``optimizer=None`` it means ``MLP()``.
     noise_variance : float, default=0.1
         Variance of the observation noise, absolute, in units of the target as the model sees it: of the
-        normalised target with ``normalize_y=True``. It is added to the kernel's diagonal. 0 interpolates.
+        normalised target with ``normalize_y=True``. It is added to the kernel's diagonal. Where it is learned, this
+        is the start; with ``optimizer=None``, 0 interpolates.
+    optimizer : {"lml", "loo"}, callable or None, default="lml"
+        How the network's variances and the noise variance are learned: by log marginal likelihood, by leave-one-out
+        log predictive density, by log marginal likelihood with an optimiser of scikit-learn's signature
+        ``(obj_func, initial_theta, bounds) -> (theta, func_min)``, or not at all. A variance of 0 stays 0.
+    n_restarts_optimizer : int, default=0
+        More starts of the search, drawn around the first.
+    max_optimizer_samples : int, default=2000
+        On more rows, learning uses a random subset of this size; the model is then conditioned on all rows.
+    prior_std : float or None, default=3.0
+        Standard deviation of a normal prior on the logarithm of each variance around its start; None means none.
     normalize_y : bool, default=True
         Centre each output and divide it by its standard deviation inside. Results are in original units.
-    feature_scaling : {"standard", None}, default="standard"
+    feature_scaling : {"auto", "standard", "power", None}, default="auto"
         "standard" centres each feature and divides it by its standard deviation inside; constant features
-        become 0. Networks are not scale-free. None takes the features as they are.
+        become 0. Networks are not scale-free. "power" warps each feature by a Yeo-Johnson transformation as well
+        (not with sample weights). "auto" takes the one of the two with the larger evidence where the network is
+        learned without sample weights, else "standard". None takes the features as they are.
     solver : {"auto", "cholesky"}, default="auto"
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
@@ -45,20 +69,28 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     n_jobs : int, optional
         Threads for kernels and linear algebra; None means as many as BLAS uses, -1 all processors.
     random_state : int, RandomState instance or None, default=None
-        For ``sample_y`` when it is given none.
+        For subsets of rows and restarts while learning, and for ``sample_y`` when it is given none.
     verbose : bool, default=False
         Show the progress of ``fit``.
 
     Attributes
     ----------
     network_ : Network
-        The network in use, a copy.
+        The network in use, with its learned variances.
     noise_variance_ : float
-        The noise variance in use.
+        The noise variance in use. A learned one includes about 1e-7 of the mean kernel diagonal.
+    kernel_ : NNGPKernel
+        ``network_`` as a kernel for other estimators.
+    networks_ : list of Network
+        The learned networks that reached the last stage, the best first; ``network_`` alone without learning.
+    evidence_ : ndarray of shape (n_networks,)
+        Their evidence, of all rows.
+    feature_relevance_ : ndarray of shape (n_features_in_,)
+        Input variances of ``network_``, divided by their sum: how much predictions vary with each (scaled) feature.
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.
-    feature_scaler_ : StandardScaler or None
+    feature_scaler_ : StandardScaler, PowerTransformer or None
     y_mean_, y_std_ : ndarray of shape (n_outputs,)
         What the targets were centred and divided by.
     log_marginal_likelihood_value_ : float
@@ -100,8 +132,12 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         network=None,
         *,
         noise_variance=0.1,
+        optimizer="lml",
+        n_restarts_optimizer=0,
+        max_optimizer_samples=2000,
+        prior_std=3.0,
         normalize_y=True,
-        feature_scaling="standard",
+        feature_scaling="auto",
         solver="auto",
         max_memory=None,
         n_jobs=None,
@@ -110,6 +146,10 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ):
         self.network = network
         self.noise_variance = noise_variance
+        self.optimizer = optimizer
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.max_optimizer_samples = max_optimizer_samples
+        self.prior_std = prior_std
         self.normalize_y = normalize_y
         self.feature_scaling = feature_scaling
         self.solver = solver
@@ -142,35 +182,77 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         scipy.linalg.LinAlgError
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
-        noise_variance = self._check_parameters()
+        noise_variance = self._check_parameters(sample_weight)
         if issparse(y):
             raise TypeError("sparse data was passed for y, but dense data is required: use y.toarray().")
         self._posterior = None
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
-        weight, used = _weights(sample_weight, X)
-        noise = _row_noise(noise_variance, weight[used])
-        self.network_ = MLP() if self.network is None else clone(self.network)
-        self.noise_variance_ = noise_variance
-        engine = KernelEngine(self.network_.lower(X.shape[1]), n_jobs=self.n_jobs)
-
-        self.feature_scaler_ = StandardScaler().fit(X, sample_weight=weight) if self.feature_scaling else None
+        weight, used = row_weights(sample_weight, X)
         Y = y.reshape(len(y), -1)
-        self.y_mean_, self.y_std_ = self._target_scale(Y, weight)
-        source = KernelSource(engine, engine.rows(self._scaled(X[used])), "nngp")
-        with blas_threads(solver_threads(source.n, self.n_jobs)):
-            self._posterior = Posterior(
-                source,
-                (Y[used] - self.y_mean_) / self.y_std_,
-                noise,
-                max_memory=self.max_memory,
-                verbose=bool(self.verbose),
+        self.y_mean_, self.y_std_ = target_scale(Y, weight, self.normalize_y)
+        targets = (Y[used] - self.y_mean_) / self.y_std_
+        choose = self.optimizer is not None and sample_weight is None
+        scalers = feature_scalers(self.feature_scaling, X, weight, choose=choose)
+        datasets = [Data(transform(scaler, X[used]), targets, weight[used], np.zeros(used.sum())) for scaler in scalers]
+        require_factor_memory(len(targets), self.max_memory)
+        with blas_threads(solver_threads(len(targets), self.n_jobs)):
+            if self.optimizer is None:
+                network = MLP() if self.network is None else clone(self.network)
+                finalists = [Candidate(0, Optimum(network, noise_variance, np.nan, True, 0))]
+            else:
+                finalists = self._learn(datasets, noise_variance)
+            ranked, self.evidence_, self._posterior = condition(
+                finalists, lambda candidate: self._posterior_of(candidate, datasets)
             )
-            self.log_marginal_likelihood_value_ = self._posterior.log_marginal_likelihood()
+        best = ranked[0]
+        self.networks_ = [candidate.optimum.network for candidate in ranked]
+        self.network_, self.noise_variance_ = best.optimum.network, best.optimum.noise_variance
+        self.log_marginal_likelihood_value_ = float(self.evidence_[0])
+        self.feature_scaler_ = scalers[best.scaling]
         self.jitter_ = self._posterior.jitter
+        self.feature_relevance_ = _share(self.network_.input_variances(X.shape[1]))
+        self.kernel_ = NNGPKernel(self.network_)
+        self._data = datasets[best.scaling]
         self._one_output = y.ndim == 1
         self._used, self._dropped = used, (X[~used], Y[~used])
         return self
+
+    def _learn(self, datasets, noise_variance):
+        """Return the learned candidates, the best first."""
+        settings = Settings(
+            limit="nngp",
+            evidence=leave_one_out if self.optimizer == "loo" else log_marginal_likelihood,
+            optimizer=self.optimizer if callable(self.optimizer) else None,
+            max_rows=self.max_optimizer_samples,
+            n_restarts=self.n_restarts_optimizer,
+            prior_std=self.prior_std,
+            n_jobs=self.n_jobs,
+        )
+        networks = default_networks() if self.network is None else [self.network]
+        report = print if self.verbose else _silent
+        if self.optimizer != "loo":
+            datasets = [data.merged() for data in datasets]
+        finalists = learn(networks, noise_variance, datasets, settings, check_random_state(self.random_state), report)
+        if not all(candidate.optimum.converged for candidate in finalists):
+            warnings.warn(
+                "learning stopped at its limit of iterations before it converged: give more informative start "
+                "values (network, noise_variance), or a smaller prior_std.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return finalists
+
+    def _posterior_of(self, candidate, datasets):
+        network, data = candidate.optimum.network, datasets[candidate.scaling]
+        engine = KernelEngine(network.lower(data.X.shape[1]), n_jobs=self.n_jobs)
+        return Posterior(
+            KernelSource(engine, engine.rows(data.X), "nngp"),
+            data.Y,
+            row_noise(candidate.optimum.noise_variance, data.weight),
+            max_memory=self.max_memory,
+            verbose=bool(self.verbose),
+        )
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.
@@ -247,10 +329,33 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         samples = samples * self.y_std_[:, None] + self.y_mean_[:, None]
         return samples[:, 0] if self._one_output else samples
 
-    def log_marginal_likelihood(self):
-        """Return the log marginal likelihood of the training targets, normalised, summed over outputs (RW 2.30)."""
+    def log_marginal_likelihood(self, theta=None, eval_gradient=False):
+        """Return the log marginal likelihood of the training targets, normalised, summed over outputs (RW 2.30).
+
+        Parameters
+        ----------
+        theta : array-like of shape (p + 1,), optional
+            Logarithms of the free variances of ``network_`` (as ``kernel_.theta``), then of the noise variance.
+            None means those in use.
+        eval_gradient : bool, default=False
+            Whether to return the gradient with respect to theta as well.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray of shape (p + 1,)
+            Only with ``eval_gradient``.
+        """
         check_is_fitted(self)
-        return self.log_marginal_likelihood_value_
+        if theta is None and not eval_gradient:
+            return self.log_marginal_likelihood_value_
+        if theta is None:
+            theta = np.append(theta_of(self.network_), np.log(self.noise_variance_))
+        theta = np.asarray(theta, dtype=float)
+        objective = Objective(self._data, "nngp", log_marginal_likelihood, self.n_jobs, nuggets=(0.0,))
+        with blas_threads(thread_count(self.n_jobs)):
+            value, gradient, _ = objective.evaluate(with_theta(self.network_, theta[:-1]), np.exp(theta[-1]))
+        return (value, gradient) if eval_gradient else value
 
     def loo_predict(self, include_noise=True):
         """Predict each training row from all others, in closed form (RW 5.12).
@@ -274,36 +379,37 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             mean[self._used], left_out = self._posterior.leave_one_out()
             variance[self._used] = np.maximum(left_out - self._posterior.noise, 0.0)
             if not self._used.all():
-                dropped = self._posterior.mean_and_variance(self._scaled(self._dropped[0]))
+                dropped = self._posterior.mean_and_variance(transform(self.feature_scaler_, self._dropped[0]))
                 mean[~self._used], variance[~self._used] = dropped
         return self._restore(mean), self._restore_std(variance + include_noise * self.noise_variance_)
 
     def __sklearn_is_fitted__(self):
         return getattr(self, "_posterior", None) is not None
 
-    def _check_parameters(self):
+    def _check_parameters(self, sample_weight):
         if self.network is not None and not isinstance(self.network, Network):
             raise TypeError(
                 f"network must be a network of infwidth.networks, such as MLP(depth=2); got {self.network!r}."
             )
         if self.feature_scaling not in FEATURE_SCALINGS:
-            raise ValueError(f"feature_scaling must be 'standard' or None, got {self.feature_scaling!r}.")
+            raise ValueError(
+                f"feature_scaling must be 'auto', 'standard', 'power' or None, got {self.feature_scaling!r}."
+            )
+        if self.feature_scaling == "power" and sample_weight is not None:
+            raise ValueError("feature_scaling='power' takes no sample weights: use 'standard', or warp X yourself.")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be 'auto' or 'cholesky', got {self.solver!r}.")
-        return variance("noise_variance", self.noise_variance)
-
-    def _target_scale(self, Y, weight):
-        if not self.normalize_y:
-            return np.zeros(Y.shape[1]), np.ones(Y.shape[1])
-        scaler = StandardScaler().fit(Y, sample_weight=weight)
-        return scaler.mean_, scaler.scale_
-
-    def _scaled(self, X):
-        return X if self.feature_scaler_ is None else self.feature_scaler_.transform(X)
+        if self.optimizer not in OPTIMIZERS and not callable(self.optimizer):
+            raise ValueError(f"optimizer must be 'lml', 'loo', a callable or None, got {self.optimizer!r}.")
+        _check_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)
+        _check_count("max_optimizer_samples", self.max_optimizer_samples, 1)
+        if self.prior_std is not None:
+            variance("prior_std", self.prior_std, positive=True)
+        return variance("noise_variance", self.noise_variance, positive=self.optimizer is not None)
 
     def _new_inputs(self, X):
         check_is_fitted(self)
-        return self._scaled(validate_data(self, X, dtype=np.float64, reset=False))
+        return transform(self.feature_scaler_, validate_data(self, X, dtype=np.float64, reset=False))
 
     def _restore(self, mean):
         mean = mean * self.y_std_ + self.y_mean_
@@ -318,20 +424,19 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return scaled[:, :, 0] if self._one_output else scaled
 
 
-def _weights(sample_weight, X):
-    """Return the weights, shape (n,), and which rows they keep."""
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    used = weight > 0
-    if not used.any():
-        raise ValueError("all sample weights are zero: no row is left to fit.")
-    return weight, used
+def default_networks():
+    """Return the networks that compete where none is given."""
+    return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
 
 
-def _row_noise(noise_variance, weight):
-    with np.errstate(over="ignore"):
-        noise = noise_variance / weight
-    if not np.isfinite(noise).all():
-        raise ValueError(
-            "a sample weight is so small that its noise variance is not finite: give the row weight 0 to drop it."
-        )
-    return noise
+def _silent(text):
+    """Report nothing."""
+
+
+def _check_count(name, value, lowest):
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+        raise ValueError(f"{name} must be an integer, {lowest} or larger; got {value!r}.")
+
+
+def _share(values):
+    return values / values.sum()

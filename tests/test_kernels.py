@@ -1,6 +1,7 @@
 """NNGPKernel and NTKKernel: scikit-learn's kernel contract, and the estimators that take kernels."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.decomposition import KernelPCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.kernel_approximation import Nystroem
@@ -230,13 +232,16 @@ def test_compositions(kernel_type, network, free):
 
 
 @kernel_types
-def test_gradient_is_refused_in_words(kernel_type):
-    message = f"{kernel_type.__name__} has no gradient: use optimizer=None, or .*GridSearchCV"
-    for kernel in (kernel_type(), 2.0 * kernel_type(MLP()) + WhiteKernel(), kernel_type() ** 2):
-        with pytest.raises(NotImplementedError, match=message):
-            kernel(X, eval_gradient=True)
-    with pytest.raises(NotImplementedError, match=message):  # the default optimiser needs it
-        GaussianProcessRegressor(kernel_type()).fit(X, LABELS)
+def test_gradient(kernel_type):
+    for kernel in (kernel_type(), kernel_type(MLP(1, "erf", input_variance=np.ones(X.shape[1]))), kernel_type() ** 2):
+        K, gradient = kernel(X, eval_gradient=True)
+        assert_array_equal(K, kernel(X))
+        assert gradient.shape == (len(X), len(X), kernel.n_dims)
+        for place, step in enumerate(1e-4 * np.eye(kernel.n_dims)):
+            up, down = (kernel.clone_with_theta(kernel.theta + sign * step)(X) for sign in (1, -1))
+            assert_allclose(gradient[:, :, place], (up - down) / 2e-4, rtol=1e-5, atol=1e-6 * np.abs(gradient).max())
+    with pytest.raises(ValueError, match="for Y=None only"):
+        kernel_type()(X, X, eval_gradient=True)
 
 
 def test_kernels_that_do_not_exist():
@@ -352,3 +357,14 @@ def test_grid_search_over_the_network(make):
     assert len(np.unique(search.cv_results_["mean_test_score"].round(12))) == 4
     assert search.best_estimator_.kernel.network.depth == search.best_params_["kernel__network__depth"]
     assert kernel == NNGPKernel(MLP())
+
+
+@kernel_types
+def test_scikit_learn_learns_the_variances(kernel_type):
+    kernel = kernel_type(MLP(1, "erf"), variance_bounds=(1e-3, 1e3)) + WhiteKernel()
+    given = GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(XD, TARGET_D)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a variance at its bound
+        learned = GaussianProcessRegressor(kernel, normalize_y=True).fit(XD, TARGET_D)
+    assert learned.log_marginal_likelihood_value_ > given.log_marginal_likelihood_value_ + 1
+    assert not np.allclose(learned.kernel_.theta, kernel.theta)

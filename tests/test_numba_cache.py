@@ -26,7 +26,7 @@ from infwidth.networks import MLP
 from infwidth._recursion.fused import fused_pass
 
 X, network = np.linspace(-1.0, 1.0, 60).reshape(20, 3) ** 3, MLP(depth=1, activation="identity")
-mean = NNGPRegressor(network).fit(X, X[:, 0]).predict(X)
+mean = NNGPRegressor(network, optimizer=None).fit(X, X[:, 0]).predict(X)
 print(json.dumps({
     "file": infwidth.__file__,
     "K": network.nngp(X).tolist(),
@@ -46,7 +46,8 @@ from infwidth.networks import MLP
 X = np.random.default_rng(0).standard_normal((400, 5))
 
 def fit(depth):
-    return NNGPRegressor(MLP(depth=depth), n_jobs=2).fit(X, np.sin(X).sum(axis=1)).predict(X[:20], return_std=True)
+    model = NNGPRegressor(MLP(depth=depth), optimizer=None, n_jobs=2).fit(X, np.sin(X).sum(axis=1))
+    return model.predict(X[:20], return_std=True)
 
 with ThreadPoolExecutor(2) as pool:
     at_once = list(pool.map(fit, [1, 2, 3, 1, 2, 3]))

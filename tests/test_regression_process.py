@@ -42,8 +42,8 @@ def blas_thread_numbers():
 
 @pytest.mark.parametrize("n_jobs", [2, None, -1])
 def test_results_do_not_depend_on_threads(n_jobs):
-    one = NNGPRegressor(n_jobs=1).fit(X, y)
-    several = NNGPRegressor(n_jobs=n_jobs).fit(X, y)
+    one = NNGPRegressor(optimizer=None, n_jobs=1).fit(X, y)
+    several = NNGPRegressor(optimizer=None, n_jobs=n_jobs).fit(X, y)
     for actual, expected in zip(everything(several), everything(one), strict=True):
         assert_allclose(actual, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
     assert_allclose(several.log_marginal_likelihood(), one.log_marginal_likelihood(), rtol=1e-10)
@@ -52,10 +52,10 @@ def test_results_do_not_depend_on_threads(n_jobs):
 def test_blas_gets_its_threads_back():
     with threadpool_limits(2, user_api="blas"):
         before = blas_thread_numbers()
-        model = NNGPRegressor(n_jobs=1).fit(X, y)
+        model = NNGPRegressor(optimizer=None, n_jobs=1).fit(X, y)
         model.predict(NEW, return_std=True)
         with pytest.raises(MemoryError):
-            NNGPRegressor(n_jobs=1, max_memory=10).fit(X, y)
+            NNGPRegressor(optimizer=None, n_jobs=1, max_memory=10).fit(X, y)
         assert blas_thread_numbers() == before
 
 
@@ -63,7 +63,7 @@ def test_two_threads_at_once_equal_one_after_the_other():
     networks = [MLP(depth=1, activation="erf"), MLP(depth=3), MLP(depth=2, activation="erf"), MLP(depth=4)]
 
     def results(network):
-        return everything(NNGPRegressor(network, n_jobs=2).fit(X, y))
+        return everything(NNGPRegressor(network, optimizer=None, n_jobs=2).fit(X, y))
 
     before = blas_thread_numbers()
     one_by_one = [results(network) for network in networks]
@@ -76,7 +76,7 @@ def test_two_threads_at_once_equal_one_after_the_other():
 
 
 def test_pickle_predicts_the_same():
-    model = NNGPRegressor(MLP(depth=3, activation="erf")).fit(X, y)
+    model = NNGPRegressor(MLP(depth=3, activation="erf"), optimizer=None).fit(X, y)
     copy = pickle.loads(pickle.dumps(model))
     for actual, expected in zip(everything(copy), everything(model), strict=True):
         assert_allclose(actual, expected, rtol=1e-12)
@@ -95,7 +95,7 @@ np.savez(sys.argv[2], mean=mean, std=model.predict_std(X), cov=cov, sample=model
 
 
 def test_pickle_predicts_the_same_in_another_process(tmp_path):
-    model = NNGPRegressor(MLP(depth=3, activation="erf")).fit(X, y)
+    model = NNGPRegressor(MLP(depth=3, activation="erf"), optimizer=None).fit(X, y)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps((model, NEW)))
     run(PREDICT, tmp_path / "model.pkl", tmp_path / "results.npz")
     results = np.load(tmp_path / "results.npz")
@@ -122,7 +122,7 @@ from infwidth import NNGPRegressor, _threads
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for background jobs
 X = np.random.default_rng(0).standard_normal((9000, 5))
 y = np.sin(X).sum(axis=1)
-small = NNGPRegressor().fit(X[:300], y[:300])
+small = NNGPRegressor(optimizer=None).fit(X[:300], y[:300])
 mean, threads = small.predict(X[300:310]), [library["num_threads"] for library in threadpool_info()]
 
 for delay in (0.05, 0.8):  # in the kernel; in its factorisation
@@ -131,7 +131,7 @@ for delay in (0.05, 0.8):  # in the kernel; in its factorisation
         sent = time.perf_counter()
         os.kill(os.getpid(), signal.SIGINT)
 
-    model = NNGPRegressor()
+    model = NNGPRegressor(optimizer=None)
     threading.Timer(delay, interrupt).start()
     try:
         while True:  # the fit that is interrupted may be the second, on a fast machine
@@ -139,7 +139,7 @@ for delay in (0.05, 0.8):  # in the kernel; in its factorisation
     except KeyboardInterrupt:
         took = time.perf_counter() - sent
     assert took < 3.0, f"it took {took:.1f} s to stop"
-    again = NNGPRegressor().fit(X[:300], y[:300])
+    again = NNGPRegressor(optimizer=None).fit(X[:300], y[:300])
     np.testing.assert_allclose(again.predict(X[300:310]), mean, rtol=1e-12)
     assert [library["num_threads"] for library in threadpool_info()] == threads
     assert threading.active_count() == 1, threading.enumerate()
@@ -170,9 +170,9 @@ def test_interrupt_while_the_threads_of_blas_are_set(monkeypatch):
         for interrupted_call in count(1):
             calls = 0
             try:
-                NNGPRegressor(n_jobs=1).fit(X, y)
+                NNGPRegressor(optimizer=None, n_jobs=1).fit(X, y)
                 break  # every call has had its interrupt
             except KeyboardInterrupt:
-                NNGPRegressor(n_jobs=1).fit(X, y)
+                NNGPRegressor(optimizer=None, n_jobs=1).fit(X, y)
             assert blas_thread_numbers() == before, f"after an interrupt in call {interrupted_call}"
     assert interrupted_call > 1

@@ -131,6 +131,11 @@ class Cholesky:
             lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
 
 
+def require_factor_memory(n, max_memory=None, tile=TILE):
+    """Raise a MemoryError with the bytes needed unless the factor of n rows fits."""
+    require_memory(LowerTiles.n_bytes(n, tile), max_memory, f"the exact solver for {n:,} rows")
+
+
 def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
     """Factor a kernel matrix plus a noise variance a row.
 
@@ -156,7 +161,7 @@ def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
     LinAlgError
         If the matrix is not positive definite even with jitter.
     """
-    require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the exact solver for {source.n:,} rows")
+    require_factor_memory(source.n, max_memory, tile)
     tiles = LowerTiles(source.n, tile)
     scale = float(np.mean(source.diagonal()))
     for jitter in (0.0, *(scale * step for step in JITTERS)):

@@ -46,7 +46,8 @@ def _interpret(codes, parameters, k, t, row, rows):
 
 
 @jit
-def _gather(coefficients, i, target):
+def gather(coefficients, i, target):
+    """Copy the coefficients of row i to one array."""
     for place in range(target.shape[0]):
         for m in range(target.shape[1]):
             target[place, m] = coefficients[place, m, i]
@@ -89,7 +90,7 @@ def fused_pass(codes, parameters, a, a0, a1, b, b0, b1, nngp, ntk, row, column, 
         for i in range(m):
             first = max(0, row + i - block_column) if upper else 0
             if first < n:
-                _gather(a.coefficients, a0 + i, row_coefficients)
+                gather(a.coefficients, a0 + i, row_coefficients)
                 _interpret(
                     codes,
                     parameters,

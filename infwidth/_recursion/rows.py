@@ -33,25 +33,33 @@ def compute_rows(program: Program, X) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""
     inputs = np.multiply(X, program.input_scale, order="C")
     coefficients = np.zeros((len(program.operations), N_COEFFICIENTS, len(inputs)))
-    with np.errstate(over="ignore", invalid="ignore"):  # not finite: reported once, by the caller
+    steps = walk_rows(program, inputs, coefficients)
+    finite = np.all([np.isfinite(q) for q, _ in steps], axis=0)
+    q, t = steps[-1]
+    return Rows(inputs, coefficients, np.where(finite, q, np.nan), t)
+
+
+def walk_rows(program: Program, inputs, coefficients=None):
+    """Return (q, t) before each operation and after the last, and fill in the coefficients of the activations."""
+    with np.errstate(over="ignore", invalid="ignore"):  # not finite: reported once, by the engine
         q = np.einsum("ij,ij->i", inputs, inputs)
         t = np.zeros_like(q)
-        finite = np.isfinite(q)
+        steps = [(q, t)]
         for place, operation in enumerate(program.operations):
             if isinstance(operation, Affine):
                 t = operation.w * t + operation.u * q + operation.s
                 q = operation.w * q + operation.b
             else:
-                family, p = operation.activation.family, _parameters(operation)
-                rows = family.rows(q, p)
-                for target, row in zip(coefficients[place], rows.coefficients, strict=False):
-                    target[:] = row
+                rows = operation.activation.family.rows(q, parameters_of(operation))
+                if coefficients is not None:
+                    for target, row in zip(coefficients[place], rows.coefficients, strict=False):
+                        target[:] = row
                 q, t = rows.value, rows.derivative * t
-            finite &= np.isfinite(q)
-    return Rows(inputs, coefficients, np.where(finite, q, np.nan), t)
+            steps.append((q, t))
+    return steps
 
 
-def encode(program: Program, with_ntk: bool):
+def encode(program: Program, with_ntk: bool, adjoint=False):
     """Return the operations as arrays: codes, shape (n_operations,), and parameters (n_operations, N_PARAMETERS)."""
     codes = np.empty(len(program.operations), dtype=np.int64)
     parameters = np.zeros((len(program.operations), N_PARAMETERS))
@@ -60,11 +68,12 @@ def encode(program: Program, with_ntk: bool):
             codes[place] = AFFINE
             parameters[place, :4] = operation.w, operation.b, operation.u, operation.s
         else:
-            codes[place] = loop_address(operation.activation.family, with_ntk)
-            parameters[place] = _parameters(operation)
+            codes[place] = loop_address(operation.activation.family, with_ntk, adjoint)
+            parameters[place] = parameters_of(operation)
     return codes, parameters
 
 
-def _parameters(dual):
+def parameters_of(dual):
+    """Return the activation's numbers, shape (N_PARAMETERS,)."""
     values = dual.activation.dual_parameters()
     return np.array([*values, *[0.0] * (N_PARAMETERS - len(values))])

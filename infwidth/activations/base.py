@@ -10,11 +10,14 @@ compiled by numba into the fused pass. Ṫ = ∂T/∂c (Price's theorem), and th
 """
 
 from collections.abc import Callable
+from functools import cache
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
+
+from infwidth._jit import inline, jit
 
 N_COEFFICIENTS = 3  # numbers a row brings to `pair`
 _SMALLEST = 1e-307
@@ -39,11 +42,45 @@ class Family(NamedTuple):
         Coefficients and diagonal values for the variances q, shape (n,).
     pair : numba function, (c, i, j, p) -> (T, Ṫ)
         Dual of one pair from its covariance, both rows' coefficients and the parameters p.
+    curvature : numba function, (c, i, j, p) -> (T, Ṫ, T̈, ∂T/∂q1, ∂T/∂q2, ∂Ṫ/∂q1, ∂Ṫ/∂q2)
+        What gradients need, T̈ = ∂Ṫ/∂c.
+    degree : callable p -> float, optional
+        n where φ(λx) = λⁿ φ(x) for λ > 0: T(q, q, q) is a multiple of qⁿ then, and Ṫ(q, q, q) of qⁿ⁻¹.
     """
 
     name: str
     rows: Callable
     pair: Callable
+    curvature: Callable
+    degree: Callable | None = None
+
+    def row_slopes(self, q, p):
+        """Return d/dq of T(q, q, q) and of Ṫ(q, q, q), shape (n,)."""
+        rows = self.rows(q, p)
+        if self.degree is not None:
+            n, inverse = self.degree(p), np.divide(1.0, q, out=np.zeros_like(q), where=q > 0)
+            return n * rows.value * inverse, (n - 1.0) * rows.derivative * inverse
+        return self._diagonal_slopes(rows.coefficients, q, p)
+
+    def _diagonal_slopes(self, coefficients, q, p):
+        """By the chain rule: Ṫ + 2 ∂T/∂q1 and T̈ + 2 ∂Ṫ/∂q1 at (q, q, q)."""
+        value, derivative = np.empty_like(q), np.empty_like(q)
+        c = [*coefficients, *[np.zeros_like(q)] * (N_COEFFICIENTS - len(coefficients))]
+        _compile_diagonal(self.curvature)(q, *c, tuple(p), value, derivative)
+        return value, derivative
+
+
+@cache
+def _compile_diagonal(curvature):
+    @jit
+    def loop(q, r0, r1, r2, p, value, derivative):
+        for m in range(q.size):
+            row = (r0[m], r1[m], r2[m])
+            both = curvature(q[m], row, row, p)
+            value[m] = both[1] + 2.0 * both[3]
+            derivative[m] = both[2] + 2.0 * both[5]
+
+    return loop
 
 
 class BaseActivation(BaseEstimator):
@@ -73,6 +110,14 @@ class BaseActivation(BaseEstimator):
 
     def __hash__(self):
         return hash((type(self), tuple(sorted(self.get_params().items()))))
+
+
+@inline
+def homogeneous(c, i, j, degree, value, derivative, second):
+    """Return what ``curvature`` returns, by Euler's identity 2q ∂T/∂q = nT - cṪ; i and j are 1/q of the rows."""
+    a = 0.5 * (degree * value - c * derivative)
+    b = 0.5 * ((degree - 1.0) * derivative - c * second)
+    return value, derivative, second, a * i, a * j, b * i, b * j
 
 
 def positive(activation, name):

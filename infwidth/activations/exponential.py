@@ -57,9 +57,34 @@ def _gaussian_pair(c, i, j, p):
     return inverse, 4.0 * p[0] * p[0] * c * (inverse * inverse * inverse)
 
 
-SINUSOID = Family("sinusoid", _sinusoid_rows, _sinusoid_pair)
-EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair)
-GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair)
+@inline
+def _sinusoid_curvature(c, i, j, p):
+    """T̈ = b⁴ T, and both T and Ṫ fall with q as e^{-b²q/2}."""
+    value, derivative = _sinusoid_pair(c, i, j, p)
+    t, d = -0.5 * p[0] * value, -0.5 * p[0] * derivative
+    return value, derivative, p[0] * p[0] * value, t, t, d, d
+
+
+@inline
+def _exponential_curvature(c, i, j, p):
+    value, derivative = _exponential_pair(c, i, j, p)
+    t, d = p[1] * value, p[1] * derivative
+    return value, derivative, p[0] * derivative, t, t, d, d
+
+
+@inline
+def _gaussian_curvature(c, i, j, p):
+    """∂T/∂q1 = -r (1+2rq2) T³ with 1+2rq2 = 1/j², and Ṫ = 4r²c T³."""
+    value, derivative = _gaussian_pair(c, i, j, p)
+    r, cube = p[0], value * value * value
+    t_i, t_j = -r * cube / (j[0] * j[0]), -r * cube / (i[0] * i[0])
+    slope = 12.0 * r * r * c * value * value
+    return value, derivative, 4.0 * r * r * cube + slope * derivative, t_i, t_j, slope * t_i, slope * t_j
+
+
+SINUSOID = Family("sinusoid", _sinusoid_rows, _sinusoid_pair, _sinusoid_curvature)
+EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair, _exponential_curvature)
+GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair, _gaussian_curvature)
 
 
 class Sin(BaseActivation):

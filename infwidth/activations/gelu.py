@@ -34,7 +34,31 @@ def _gelu_pair(c, i, j, p):
     return value, (angle + slope) * (0.5 / math.pi)
 
 
-GELU_FAMILY = Family("gelu", _gelu_rows, _gelu_pair)
+@inline
+def _gelu_slopes(c, z, root, scale, alpha, a_i, h_i, h_j, total):
+    """∂T/∂q1 and ∂Ṫ/∂q1: the formulas of ``_gelu_pair``, differentiated; ``total`` is αβ/(1-z²) + α + β."""
+    w = z / root
+    value = -alpha * w * z * scale * (3.0 + w * w) + a_i * (1.0 + alpha) * h_j * root + alpha * w * (h_i * h_j * z - c)
+    square = scale * scale / (root * root)
+    derivative = -alpha * w * (1.0 + total / (root * root)) - 2.0 * w * alpha * (square * (1.0 + w * w) + alpha)
+    return value * (0.25 / math.pi), derivative * (0.25 / math.pi)
+
+
+@inline
+def _gelu_curvature(c, i, j, p):
+    value, derivative = _gelu_pair(c, i, j, p)
+    scale, alpha, beta = i[0] * j[0], i[0] * i[0], j[0] * j[0]
+    z = c * scale
+    rest = one_minus_square(z)
+    root = math.sqrt(rest)
+    total = scale * scale / rest + alpha + beta
+    second = 1.0 + (total + 2.0 * z * z * scale * scale / rest) / rest
+    t_i, d_i = _gelu_slopes(c, z, root, scale, alpha, i[0], i[1], j[1], total)
+    t_j, d_j = _gelu_slopes(c, z, root, scale, beta, j[0], j[1], i[1], total)
+    return value, derivative, second * scale / root * (0.5 / math.pi), t_i, t_j, d_i, d_j
+
+
+GELU_FAMILY = Family("gelu", _gelu_rows, _gelu_pair, _gelu_curvature)
 
 
 class GELU(BaseActivation):

@@ -5,7 +5,7 @@ from math import comb, factorial
 import numpy as np
 
 from infwidth._jit import inline
-from infwidth.activations.base import BaseActivation, Family, Rows, root_and_inverse
+from infwidth.activations.base import BaseActivation, Family, Rows, homogeneous, root_and_inverse
 
 MAX_DEGREE = 5
 
@@ -14,8 +14,12 @@ def _double_factorial(n):
     return 1 if n <= 0 else n * _double_factorial(n - 2)
 
 
+def _degree(p):
+    return max(k for k in range(MAX_DEGREE + 1) if p[k])
+
+
 def _polynomial_rows(q, p):
-    degree = max(k for k in range(MAX_DEGREE + 1) if p[k])
+    degree = _degree(p)
     root, inverse = root_and_inverse(q)
     slope = sum(k * p[k] for k in range(MAX_DEGREE + 1))
     coefficients = (inverse, root**degree, root ** (degree - 1))
@@ -31,7 +35,21 @@ def _polynomial_pair(c, i, j, p):
     return (i[1] * j[1]) * value, (i[2] * j[2]) * slope
 
 
-POLYNOMIAL = Family("polynomial", _polynomial_rows, _polynomial_pair)
+@inline
+def _polynomial_curvature(c, i, j, p):
+    """T̈ = √(q1q2)^{n-2} Σ_k k(k-1) p_k ρ^{k-2}; the last power is the row's third coefficient over √q."""
+    inverse = i[0] * j[0]
+    rho = c * inverse
+    value, derivative = _polynomial_pair(c, i, j, p)
+    second = 2.0 * p[2] + rho * (6.0 * p[3] + rho * (12.0 * p[4] + rho * 20.0 * p[5]))
+    second = (i[2] * j[2]) * inverse * second
+    degree = 1.0
+    for k in range(2, 6):
+        degree = float(k) if p[k] > 0 else degree
+    return homogeneous(c, i[0] * i[0], j[0] * j[0], degree, value, derivative, second)
+
+
+POLYNOMIAL = Family("polynomial", _polynomial_rows, _polynomial_pair, _polynomial_curvature, _degree)
 
 
 class Monomial(BaseActivation):

@@ -15,8 +15,9 @@ from infwidth.activations._vector_math import (
     arccosine_tail_1,
     arccosine_tail_2,
     arcsin,
+    one_minus_square,
 )
-from infwidth.activations.base import BaseActivation, Family, Rows, finite, root_and_inverse
+from infwidth.activations.base import BaseActivation, Family, Rows, finite, homogeneous, root_and_inverse
 
 
 def _rectifier_rows(q, p):
@@ -68,9 +69,37 @@ def _squared_pair(c, i, j, p):
     return 0.5 * scale * scale * kappa, 2.0 * scale * (max(rho, 0.0) + arccosine_tail_1(u, root))
 
 
-RECTIFIER = Family("rectifier", _rectifier_rows, _rectifier_pair)
-STEP = Family("step", _step_rows, _step_pair)
-SQUARED_RECTIFIER = Family("squared_rectifier", _squared_rows, _squared_pair)
+@inline
+def _rectifier_curvature(c, i, j, p):
+    """T̈ = g² (2/π) / √(q1q2 - c²), which is integrable but unbounded at ρ = 1: √(1-ρ²) is clipped at 1.5e-8."""
+    inverse = i[0] * j[0]
+    value, derivative = _rectifier_pair(c, i, j, p)
+    second = p[0] * (2.0 / math.pi) * inverse / math.sqrt(one_minus_square(c * inverse))
+    return homogeneous(c, i[0] * i[0], j[0] * j[0], 1.0, value, derivative, second)
+
+
+@inline
+def _step_curvature(c, i, j, p):
+    """The slope g² (2/π) / √(q1q2 - c²) of T, clipped as above, in the place of Ṫ; no higher derivative."""
+    inverse = i[0] * j[0]
+    value = _step_pair(c, i, j, p)[0]
+    slope = p[0] * (2.0 / math.pi) * inverse / math.sqrt(one_minus_square(c * inverse))
+    return homogeneous(c, i[0] * i[0], j[0] * j[0], 0.0, value, slope, math.nan)
+
+
+@inline
+def _squared_curvature(c, i, j, p):
+    """T̈ = 2κ₀(ρ)."""
+    rho = c * (i[0] * j[0])
+    value, derivative = _squared_pair(c, i, j, p)
+    tail = arccosine_tail_0(1.0 - min(abs(rho), 1.0), math.sqrt(1.0 - min(abs(rho), 1.0)))
+    second = 2.0 * (1.0 - tail if rho > 0 else tail)
+    return homogeneous(c, i[0] * i[0], j[0] * j[0], 2.0, value, derivative, second)
+
+
+RECTIFIER = Family("rectifier", _rectifier_rows, _rectifier_pair, _rectifier_curvature, lambda p: 1.0)
+STEP = Family("step", _step_rows, _step_pair, _step_curvature, lambda p: 0.0)
+SQUARED_RECTIFIER = Family("squared_rectifier", _squared_rows, _squared_pair, _squared_curvature, lambda p: 2.0)
 
 
 class _Rectifier(BaseActivation):

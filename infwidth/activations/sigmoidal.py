@@ -32,7 +32,18 @@ def _erf_pair(c, i, j, p):
     return value, derivative
 
 
-ERF = Family("erf", _erf_rows, _erf_pair)
+@inline
+def _erf_curvature(c, i, j, p):
+    """With a_i² = 2b²/(1+2b²q): T̈ = Ṫ z a_i a_j / (1-z²), ∂T/∂q = -½ c a_i² Ṫ, ∂Ṫ/∂q = -½ a_i² Ṫ / (1-z²)."""
+    value, derivative = _erf_pair(c, i, j, p)
+    scale, a, b = i[0] * j[0], i[0] * i[0], j[0] * j[0]
+    z = c * scale
+    ratio = derivative / one_minus_square(z)
+    slope = -0.5 * c * derivative
+    return value, derivative, z * scale * ratio, slope * a, slope * b, -0.5 * ratio * a, -0.5 * ratio * b
+
+
+ERF = Family("erf", _erf_rows, _erf_pair, _erf_curvature)
 
 
 class Erf(BaseActivation):

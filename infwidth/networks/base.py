@@ -90,6 +90,22 @@ class Network(Layer):
             name: value for name, value in self.get_params().items() if name.endswith("variance") and value is not None
         }
 
+    def variance_gradients(self, gradient):
+        """Return ∂L/∂variance by parameter name, as in :meth:`variances`, from a ``ProgramGradient``."""
+        raise NotImplementedError
+
+    def untied(self):
+        """Return the network with every variance of its own, as learning starts from it."""
+        return clone(self)
+
+    def expanded(self, n_features):
+        """Return the network with an input variance for each feature, where it asks for them."""
+        return clone(self)
+
+    def input_variances(self, n_features):
+        """Return the variances of the first layer, shape (n_features,)."""
+        return self.lower(n_features).input_scale ** 2 * n_features
+
     def with_variances(self, **values):
         """Return a copy of the network with these variances, named as in :meth:`variances`."""
         return clone(self).set_params(**values)

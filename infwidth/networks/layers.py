@@ -88,6 +88,24 @@ class Dense(Layer):
             )
         return scale, Affine(1.0, b, n_features / v[0], float(b > 0))
 
+    def gradient(self, affine):
+        """Return ∂L/∂weight_variance and ∂L/∂bias_variance of a hidden or last layer, from those of w, b, u and s."""
+        w, b, u, s = affine
+        tied = self.trainable and self.parametrization == "ntk"
+        return (w + u, b + s) if tied else (w, b)
+
+    def first_gradient(self, affine, log_input):
+        """Return the same for the first layer: of one variance a feature if it has them, 0 for those switched off."""
+        n_features = len(log_input)
+        v = self._input_variances(n_features)
+        weight = np.divide(log_input, v, out=np.zeros(n_features), where=v > 0)
+        if np.ndim(self.weight_variance) == 0:
+            weight = weight.sum()
+            if self.trainable and self.parametrization == "standard":
+                weight -= affine[2] * n_features / v[0] ** 2  # u = d / v
+        tied = self.trainable and self.parametrization == "ntk"
+        return weight, affine[1] + affine[3] if tied else affine[1]
+
     def _input_variances(self, n_features):
         if np.ndim(self.weight_variance) == 0:
             return np.full(n_features, variance("weight_variance", self.weight_variance, positive=True))

@@ -31,6 +31,9 @@ class MLP(Network):
         Weight variance of the first layer, or one a feature; None means ``weight_variance``.
     output_variance : float, optional
         Weight variance of the last layer; None means ``weight_variance``.
+    ard : bool, default=False
+        Automatic relevance determination: whether an estimator that learns the variances gives each feature an
+        input variance of its own. The kernel does not depend on it.
     parametrization : {"ntk", "standard"}, default="ntk"
         See :class:`Dense`. It changes the NTK only.
     width : int, optional
@@ -55,6 +58,7 @@ class MLP(Network):
         bias_variance=0.1,
         input_variance=None,
         output_variance=None,
+        ard=False,
         parametrization="ntk",
         width=None,
     ):
@@ -64,6 +68,7 @@ class MLP(Network):
         self.bias_variance = bias_variance
         self.input_variance = input_variance
         self.output_variance = output_variance
+        self.ard = ard
         self.parametrization = parametrization
         self.width = width
 
@@ -94,6 +99,30 @@ class MLP(Network):
         for _ in range(self.depth - 1):
             layers += [Activation(self.activation), dense(None)]
         return Sequential([*layers, Activation(self.activation), dense(self.output_variance)])
+
+    def untied(self):
+        """Return the network with its own input and output variance."""
+        own = {"input_variance": self.input_variance, "output_variance": self.output_variance}
+        return self.with_variances(**{k: self.weight_variance if v is None else v for k, v in own.items()})
+
+    def expanded(self, n_features):
+        """Return the network with an input variance for each feature, if it has ``ard``."""
+        if not self.ard or np.ndim(self.input_variance):
+            return self.with_variances()
+        value = self.weight_variance if self.input_variance is None else self.input_variance
+        return self.with_variances(input_variance=np.full(n_features, float(value)))
+
+    def variance_gradients(self, gradient):
+        """Return the gradients of the variances that are set, named as in :meth:`variances`."""
+        network = self.sequential()
+        own = {0: self.input_variance, len(network.layers) - 1: self.output_variance}
+        names = {0: "input_variance", len(network.layers) - 1: "output_variance"}
+        total = {name: np.zeros_like(value, dtype=float) for name, value in self.variances().items()}
+        for place, weight, bias in network.dense_gradients(gradient):
+            name = names[place] if own.get(place) is not None else "weight_variance"
+            total[name] = total[name] + weight
+            total["bias_variance"] = total["bias_variance"] + bias
+        return total
 
     def _check_width(self):
         if self.parametrization == "standard":

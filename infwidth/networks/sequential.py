@@ -65,6 +65,22 @@ class Sequential(Network):
                 width = layer.width
         return Program(input_scale, tuple(operations))
 
+    def variance_gradients(self, gradient):
+        """Return the gradients of the variances, named as in :meth:`variances`."""
+        named = {}
+        for place, weight, bias in self.dense_gradients(gradient):
+            named[f"layers__{place}__weight_variance"] = weight
+            named[f"layers__{place}__bias_variance"] = bias
+        return named
+
+    def dense_gradients(self, gradient):
+        """Yield the place of each dense layer, and the gradients of its weight and bias variance."""
+        for place, layer in enumerate(self.layers):
+            if place == 0:
+                yield place, *layer.first_gradient(gradient.affine[0], gradient.log_input)
+            elif isinstance(layer, Dense):
+                yield place, *layer.gradient(gradient.affine[place])
+
     def _check(self):
         for layer in self.layers:
             if not isinstance(layer, (Dense, Activation)):

@@ -1,0 +1,157 @@
+"""Climbing the evidence of one network: exact gradients, L-BFGS-B, weak priors.
+
+The variables are the logarithms of the network's free variances and, last, of the noise variance. Every one has a
+normal prior around its start; the bounds only keep the numbers in range.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError
+from scipy.optimize import minimize
+
+from infwidth._linalg.tiles import LowerTiles
+from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._recursion.gradient import program_gradient
+from infwidth._threads import blas_threads, solver_threads
+from infwidth.networks import Network
+from infwidth.networks.theta import theta_gradient, theta_of, with_theta
+
+NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
+LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
+MAX_ITERATIONS = 200
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a network is learned from: inputs (n, d), targets (n, t), row weights (n,).
+
+    A row of weight w stands for w rows with these inputs, whose targets have this mean and, summed over the outputs,
+    the sum of squares ``scatter``, shape (n,), around it.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray
+    scatter: np.ndarray
+
+    def take(self, rows):
+        """Return some of the rows."""
+        return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
+
+    def merged(self):
+        """Return the same data with one row for all of equal inputs, in the inputs' order: the evidence is the same."""
+        X, group = np.unique(self.X, axis=0, return_inverse=True)
+        weight = np.bincount(group, self.weight)
+        Y = np.stack([np.bincount(group, self.weight * y) for y in self.Y.T], axis=1) / weight[:, None]
+        squares = self.weight * np.sum((self.Y - Y[group]) ** 2, axis=1)
+        return Data(X, Y, weight, np.bincount(group, self.scatter + squares))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A learned network. Its noise variance includes the nugget that kept its matrix positive definite.
+
+    ``evidence`` is the objective without the prior.
+    """
+
+    network: Network
+    noise_variance: float
+    evidence: float
+    converged: bool
+    n_evaluations: int
+
+
+class Objective:
+    """Evidence of a network and a noise variance given data, with its gradient.
+
+    Parameters
+    ----------
+    data : Data
+    limit : {"nngp", "ntk"}
+    evidence : callable (tiles, Y) -> Evidence
+        ``log_marginal_likelihood`` or ``leave_one_out``.
+    n_jobs : int, optional
+    nuggets : tuple of float, default=NUGGETS
+    """
+
+    def __init__(self, data, limit, evidence, n_jobs=None, nuggets=NUGGETS):
+        self.data, self.limit, self.evidence, self.n_jobs, self.nuggets = data, limit, evidence, n_jobs, nuggets
+        self.n_evaluations = 0
+        self._tiles = LowerTiles(len(data.Y))
+
+    def evaluate(self, network, noise_variance):
+        """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise."""
+        self.n_evaluations += 1
+        weight, n_outputs = self.data.weight, self.data.Y.shape[1]
+        engine = KernelEngine(network.lower(self.data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
+        source = KernelSource(engine, engine.rows(self.data.X), self.limit)
+        with blas_threads(solver_threads(len(weight), self.n_jobs)):
+            evidence, share = self._factor(source, noise_variance)
+        nugget = share * float(np.mean(source.diagonal()))
+        total = noise_variance + nugget
+        # The rows that a weight stands for: the densities of their differences belong to the evidence.
+        repeats, scatter = float(np.sum(weight - 1.0)) * n_outputs, float(np.sum(self.data.scatter))
+        value = evidence.value - 0.5 * repeats * np.log(2 * np.pi * total) - 0.5 * n_outputs * np.log(weight).sum()
+        value -= 0.5 * scatter / total
+        slope = float(np.sum(evidence.diagonal() / weight)) - 0.5 * repeats / total + 0.5 * scatter / total**2
+        evidence.tiles.add_to_diagonal(np.full(len(weight), share * slope / len(weight)))  # the nugget follows K
+        gradient = theta_gradient(network, program_gradient(source, evidence.tiles))
+        self._tiles = evidence.tiles
+        return float(value), np.append(gradient, noise_variance * slope), nugget
+
+    def _factor(self, source, noise_variance):
+        mean = float(np.mean(source.diagonal()))
+        for share in self.nuggets:
+            source.fill(self._tiles)
+            self._tiles.add_to_diagonal((noise_variance + share * mean) / self.data.weight)
+            try:
+                return self.evidence(self._tiles, self.data.Y), share
+            except LinAlgError:
+                continue
+        raise LinAlgError(
+            "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
+        )
+
+
+def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
+    """Return the ``Optimum`` that a network and a noise variance lead to.
+
+    Parameters
+    ----------
+    objective : Objective
+    network : Network
+    noise_variance : float
+    prior_std : float or None
+        Standard deviation of the logarithms' prior around the start; None means no prior.
+    optimizer : callable, optional
+        With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
+    """
+    start = np.append(theta_of(network), np.log(noise_variance))
+    start = np.clip(start, *LOG_BOUNDS)
+    best: dict = {"cost": np.inf}
+
+    def cost(theta, eval_gradient=True):
+        value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
+        pull = (theta - start) / prior_std**2 if prior_std else np.zeros_like(theta)
+        total = 0.5 * float(pull @ (theta - start)) - value
+        if total < best["cost"]:
+            best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
+        return (total, pull - gradient) if eval_gradient else total
+
+    converged = True
+    if optimizer is None:
+        options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
+        bounds = [LOG_BOUNDS] * len(start)
+        found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        converged = found.nit < MAX_ITERATIONS
+    else:
+        theta, _ = optimizer(cost, start, np.tile(LOG_BOUNDS, (len(start), 1)))
+        cost(np.asarray(theta, dtype=float))
+    return Optimum(
+        with_theta(network, best["theta"][:-1]),
+        float(np.exp(best["theta"][-1])) + best["nugget"],
+        best["value"],
+        converged,
+        objective.n_evaluations,
+    )

@@ -1,0 +1,86 @@
+"""Gradients of a scalar function of kernel matrices with respect to a program's numbers."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from infwidth._recursion.adjoint import adjoint_pass
+from infwidth._recursion.engine import NOT_WANTED, PANEL
+from infwidth._recursion.program import Affine
+from infwidth._recursion.rows import encode, parameters_of, walk_rows
+
+
+@dataclass(frozen=True)
+class ProgramGradient:
+    """∂L/∂ the numbers of a program.
+
+    Attributes
+    ----------
+    affine : ndarray of shape (n_operations, 4)
+        With respect to w, b, u and s of each dense layer; zero rows for activations.
+    log_input : ndarray of shape (n_features,)
+        With respect to the logarithms of the input variances.
+    """
+
+    affine: np.ndarray
+    log_input: np.ndarray
+
+
+def program_gradient(source, tiles):
+    """Return the ``ProgramGradient`` of L, given ∂L/∂(kernel matrix).
+
+    Parameters
+    ----------
+    source : KernelSource
+        The kernel whose limit says which matrix L depends on.
+    tiles : iterable of (first row, first column, Fortran-ordered array)
+        Lower triangle of the symmetric matrix of partial derivatives.
+    """
+    engine, rows, tiles = source.engine, source.own, list(tiles)
+    n_operations, (n, n_features) = len(engine.program.operations), rows.inputs.shape
+    affine, log_input = np.zeros((n_operations, 4)), np.zeros(n_features)
+    q_bar, lock = np.zeros((n_operations, n)), threading.Lock()
+    is_ntk = source.limit == "ntk"
+    codes, parameters = encode(engine.program, is_ntk)
+    back_codes, _ = encode(engine.program, is_ntk, adjoint=True)
+
+    def panel(item):
+        i0, j0, tile, start = item
+        stop, first = min(start + PANEL, tile.shape[1]), start if i0 == j0 else 0
+        outputs = np.zeros_like(affine), np.zeros_like(q_bar), np.zeros_like(log_input)
+        bars = (NOT_WANTED, tile.T) if is_ntk else (tile.T, NOT_WANTED)
+        places = (j0 + start, j0 + stop, i0 + first, i0 + tile.shape[0])
+        adjoint_pass(codes, back_codes, parameters, rows, *places, *bars, start, first, i0 == j0, *outputs)
+        with lock:
+            for total, part in zip((affine, q_bar, log_input), outputs, strict=True):
+                np.add(total, part, out=total)
+
+    engine.run(panel, [(i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)])
+    diagonal = np.concatenate([np.diag(tile) for i0, j0, tile in tiles if i0 == j0])
+    own = _rows_adjoint(engine.program, rows, diagonal, is_ntk, q_bar, affine)
+    log_input += np.einsum("i,ij,ij->j", own, rows.inputs, rows.inputs)
+    return ProgramGradient(affine, log_input)
+
+
+def _rows_adjoint(program, rows, diagonal, is_ntk, q_bar, affine):
+    """Walk single inputs back: from ∂L/∂(diagonal) to ∂L/∂(q before the first operation); adds to ``affine``."""
+    steps = walk_rows(program, rows.inputs)
+    zero = np.zeros_like(diagonal)
+    q_grad, t_grad = (zero, diagonal) if is_ntk else (diagonal, zero)
+    for place in reversed(range(len(program.operations))):
+        operation, (q, t) = program.operations[place], steps[place]
+        if isinstance(operation, Affine):
+            affine[place, :2] += q_grad @ q, q_grad.sum()
+            if is_ntk:
+                affine[place] += t_grad @ t, 0.0, t_grad @ q, t_grad.sum()
+            q_grad, t_grad = operation.w * q_grad + operation.u * t_grad, operation.w * t_grad
+        else:
+            family, p = operation.activation.family, parameters_of(operation)
+            derivative = family.rows(q, p).derivative
+            value_slope, derivative_slope = family.row_slopes(q, p)
+            q_grad = q_grad * value_slope + q_bar[place]
+            if is_ntk:
+                q_grad += t_grad * t * derivative_slope
+                t_grad = t_grad * derivative
+    return q_grad

@@ -1,0 +1,190 @@
+"""Gradients of kernels and of evidence: the adjoint pass and the tangents against finite differences."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._inference.posterior import Posterior
+from infwidth._inference.search import Data, Objective
+from infwidth._linalg.tiles import LowerTiles
+from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._recursion.gradient import program_gradient
+from infwidth._recursion.tangent import tangents
+from infwidth.activations import ACTIVATIONS, Exp, Gaussian, LeakyReLU, Monomial, RectifiedPower, Sin
+from infwidth.networks import MLP, Activation, Dense, Sequential
+from infwidth.networks.theta import theta_directions, theta_gradient, theta_of, with_theta
+
+N_FEATURES = 3
+OBJECTS = [  # Exp(0.3) stands for "exp": two layers of e^x change too fast for finite differences
+    *(activation for name, activation in ACTIVATIONS.items() if name != "exp"),
+    LeakyReLU(0.4),
+    Monomial(3),
+    RectifiedPower(0),
+    Sin(1.3, 0.4),
+    Gaussian(0.5),
+    Exp(0.3),
+]
+CASES = [(a, limit) for a in OBJECTS for limit in ("nngp", "ntk") if a.has_ntk or limit == "nngp"]
+
+
+def inputs(n, seed=0):
+    return 0.7 * np.random.default_rng(seed).standard_normal((n, N_FEATURES))
+
+
+def symmetric(n, seed=1):
+    M = np.random.default_rng(seed).standard_normal((n, n))
+    return M + M.T
+
+
+def as_tiles(A, tile):
+    tiles = LowerTiles(len(A), tile)
+    for i in range(tiles.n_blocks):
+        for j in range(i + 1):
+            tiles[i, j][:] = A[tiles.rows(i), tiles.rows(j)]
+    return tiles
+
+
+def adjoint(network, X, M, limit, tile=1024):
+    """∂/∂theta of Σ_ij M_ij K_ij."""
+    engine = KernelEngine(network.lower(X.shape[1]), ntk=limit == "ntk")
+    source = KernelSource(engine, engine.rows(X), limit)
+    return theta_gradient(network, program_gradient(source, as_tiles(M, tile)))
+
+
+def differences(function, theta, step=1e-3):
+    """Central differences of fourth order."""
+    steps = step * np.eye(len(theta))
+    return np.array(
+        [
+            (8 * (function(theta + h) - function(theta - h)) - function(theta + 2 * h) + function(theta - 2 * h))
+            / (12 * step)
+            for h in steps
+        ]
+    )
+
+
+def network_of(activation):
+    return MLP(
+        2, activation, weight_variance=0.9, bias_variance=0.2, input_variance=[0.5, 1.0, 1.5], output_variance=1.3
+    )
+
+
+@pytest.mark.parametrize(("activation", "limit"), CASES, ids=str)
+def test_adjoint_of_every_activation(activation, limit):
+    X, network, M = inputs(30), network_of(activation), symmetric(30)
+    expected = differences(lambda theta: np.sum(M * getattr(with_theta(network, theta), limit)(X)), theta_of(network))
+    assert_allclose(adjoint(network, X, M, limit), expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("activation", "limit"), CASES, ids=str)
+def test_tangents_of_every_activation(activation, limit):
+    X, network, M = inputs(12), network_of(activation), symmetric(12)
+    program = network.lower(N_FEATURES)
+    directions = theta_directions(network, len(program.operations), N_FEATURES)
+    tensor = tangents(program, X, directions, ntk=limit == "ntk")
+    assert_allclose(np.einsum("ij,ijp->p", M, tensor), adjoint(network, X, M, limit), rtol=1e-10, atol=1e-11)
+    assert_allclose(tensor, tensor.transpose(1, 0, 2), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("limit", ["nngp", "ntk"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        MLP(3),
+        MLP(2, "erf", bias_variance=0.0, input_variance=[0.5, 0.0, 2.0]),
+        MLP(1, "sin", parametrization="standard", width=5, input_variance=1.2),
+        Sequential(
+            [
+                Dense([0.5, 1.0, 2.0], 0.1),
+                Activation("gelu"),
+                Dense(1.2, 0.3, trainable=False),
+                Activation(),
+                Dense(1.1, 0.0),
+            ]
+        ),
+        Sequential([Dense(1.0, 0.1), Dense(0.8, 0.2), Activation("erf"), Dense(1.5, 0.1)]),
+    ],
+    ids=["tied", "zeros", "standard", "frozen", "linear"],
+)
+def test_adjoint_of_every_network(network, limit):
+    X, M = inputs(30), symmetric(30)
+    expected = differences(lambda theta: np.sum(M * getattr(with_theta(network, theta), limit)(X)), theta_of(network))
+    assert_allclose(adjoint(network, X, M, limit), expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("tile", [7, 64, 150, 1024])
+def test_adjoint_does_not_depend_on_tiles(tile):
+    X, network, M = inputs(300), network_of("relu"), symmetric(300)
+    assert_allclose(adjoint(network, X, M, "ntk", tile), adjoint(network, X, M, "ntk", 300), rtol=1e-11)
+
+
+@pytest.mark.parametrize("limit", ["nngp", "ntk"])
+@pytest.mark.parametrize("activation", ["relu", "abs", "erf", "gelu"])
+def test_duplicate_antiparallel_and_zero_rows(activation, limit):
+    """The pair formulas are singular there; the gradient is that of rows which are duplicates at every variance."""
+    X = inputs(20)
+    X[3], X[5], X[7] = X[2], -X[4], 0.0
+    network, M = network_of(activation), symmetric(20)
+    expected = differences(
+        lambda theta: np.sum(M * getattr(with_theta(network, theta), limit)(X)), theta_of(network), step=2e-2
+    )
+    rtol = 2e-6 if limit == "ntk" and activation in ("relu", "abs") else 1e-6
+    assert_allclose(adjoint(network, X, M, limit), expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+@pytest.mark.parametrize("tile", [13, 1024])
+def test_evidence_and_its_matrix(evidence, tile):
+    """dL = Σ M_ij dA_ij for a symmetric change of A."""
+    n, rng = 40, np.random.default_rng(0)
+    A = rng.standard_normal((n, n))
+    A, Y, change = A @ A.T / n + np.eye(n), rng.standard_normal((n, 2)), symmetric(n)
+
+    def value(step):
+        return evidence(as_tiles(A + step * change, tile), Y).value
+
+    slope = (8 * (value(1e-4) - value(-1e-4)) - value(2e-4) + value(-2e-4)) / 12e-4
+    assert_allclose(np.sum(evidence(as_tiles(A, tile), Y).tiles.dense() * change), slope, rtol=1e-8)
+
+
+def test_values_of_the_evidence():
+    X, Y = inputs(25), np.random.default_rng(3).standard_normal((25, 2))
+    engine = KernelEngine(MLP().lower(N_FEATURES))
+    source = KernelSource(engine, engine.rows(X), "nngp")
+    posterior = Posterior(source, Y, np.full(25, 0.3))
+    A = MLP().nngp(X) + 0.3 * np.eye(25)
+    assert_allclose(log_marginal_likelihood(as_tiles(A, 10), Y).value, posterior.log_marginal_likelihood(), rtol=1e-12)
+    mean, variance = posterior.leave_one_out()
+    density = -0.5 * np.log(2 * np.pi * variance)[:, None] - 0.5 * (Y - mean) ** 2 / variance[:, None]
+    assert_allclose(leave_one_out(as_tiles(A, 10), Y).value, density.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+def test_objective_gradient(evidence):
+    """With the nugget that follows the kernel, row weights and two outputs."""
+    rng = np.random.default_rng(0)
+    data = Data(inputs(40), rng.standard_normal((40, 2)), rng.uniform(0.5, 3.0, 40), rng.uniform(0.0, 1.0, 40))
+    network = network_of("relu")
+    objective = Objective(data, "nngp", evidence, nuggets=(1e-3,))
+
+    def value(theta):
+        return objective.evaluate(with_theta(network, theta[:-1]), np.exp(theta[-1]))[0]
+
+    theta = np.append(theta_of(network), np.log(0.2))
+    expected = differences(value, theta)
+    assert_allclose(objective.evaluate(network, 0.2)[1], expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
+
+
+def test_weights_are_repeated_rows_to_the_evidence():
+    """Also where their targets differ."""
+    X, rng = inputs(15), np.random.default_rng(0)
+    rows = np.repeat(np.arange(15), np.arange(15) % 3 + 1)
+    data = Data(X[rows], rng.standard_normal((len(rows), 2)), np.ones(len(rows)), np.zeros(len(rows)))
+    merged = data.merged()
+    assert len(merged.Y) == 15
+    one, other = (
+        Objective(case, "nngp", log_marginal_likelihood, nuggets=(0.0,)).evaluate(MLP(), 0.3) for case in (data, merged)
+    )
+    assert_allclose(one[0], other[0], rtol=1e-11)
+    assert_allclose(one[1], other[1], rtol=1e-9)
