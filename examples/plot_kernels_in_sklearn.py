@@ -65,7 +65,7 @@ print(f"SVC with its RBF kernel:     {SVC(C=10.0).fit(X_train, y_train).score(X_
 # Ridge regression and Gaussian processes
 # ---------------------------------------
 # The same object goes into ``KernelRidge`` and ``GaussianProcessRegressor``, and it adds and multiplies with
-# scikit-learn's own kernels. It brings no gradient: ``optimizer=None`` keeps the hyperparameters that are given.
+# scikit-learn's own kernels. ``optimizer=None`` keeps the hyperparameters that are given.
 
 X, y = load_diabetes(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)

@@ -52,7 +52,8 @@ figure.suptitle("functions from the prior")
 #
 # The posterior
 # -------------
-# The same networks, conditioned on eight observations. ``feature_scaling=None`` and ``normalize_y=False`` keep the
+# The same networks, conditioned on eight observations. ``optimizer=None`` keeps the variances that are given;
+# ``feature_scaling=None`` and ``normalize_y=False`` keep the
 # units of the pictures above; with a data set in arbitrary units the defaults are the better choice. The band
 # is two standard deviations of the function itself (``include_noise=False``), the lines are joint samples of it.
 
@@ -61,7 +62,7 @@ y_train = np.sin(5 * x_train) + x_train + 0.1 * rng.standard_normal(len(x_train)
 
 figure, panels = plt.subplots(2, 2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained")
 for axes, (name, network) in zip(panels.flat, networks.items(), strict=True):
-    model = NNGPRegressor(network, noise_variance=0.01, feature_scaling=None, normalize_y=False)
+    model = NNGPRegressor(network, noise_variance=0.01, optimizer=None, feature_scaling=None, normalize_y=False)
     model.fit(x_train[:, None], y_train)
     mean, std = model.predict(X), model.predict_std(X, include_noise=False)
     samples = model.sample_y(X, n_samples=4, random_state=0, include_noise=False)
