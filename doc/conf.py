@@ -42,10 +42,11 @@ html_sidebars = {"**": []}
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 
-def _escape_fitted_names(app, what, name, obj, options, lines):
-    """In "array of shape (n_features_in_,)" the underscore makes no reference."""
+def _escape_signatures(app, what, name, obj, options, lines):
+    """Shapes and signatures, "(n_features_in_,)" and "(y, *, weight)", hold no references and no emphasis."""
     lines[:] = [re.sub(r"(?<=[( ])(\w+)_(?=[,)])", r"\1\\_", line) for line in lines]
+    lines[:] = [re.sub(r"(?<=, )\*(?=, )", r"\\*", line) for line in lines]
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", _escape_fitted_names, priority=100)  # before numpydoc reads it
+    app.connect("autodoc-process-docstring", _escape_signatures, priority=100)  # before numpydoc reads it
