@@ -272,3 +272,8 @@ def test_unknown_activation_of_a_layer():
 def test_lower_is_what_a_subclass_brings():
     with pytest.raises(NotImplementedError):
         Network().nngp(X)
+
+
+def test_input_variances_that_are_no_numbers():
+    with pytest.raises(ValueError, match=r"variances \(input_variance\) must be numbers, got"):
+        MLP(input_variance=["a", "b", "c", "d"]).nngp(X)

@@ -28,10 +28,12 @@ def main():
     rng = np.random.default_rng(0)
     X, X_new = rng.standard_normal((n, args.d)), rng.standard_normal((2000, args.d))
     y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(n)
-    ours = NNGPRegressor(MLP(depth=3))
+    ours = NNGPRegressor(MLP(depth=3), optimizer=None)
     theirs = GaussianProcessRegressor(RBF(5.0) + WhiteKernel(0.1), optimizer=None)
 
-    NNGPRegressor(MLP(depth=3)).fit(X[:50], y[:50])  # loads the compiled code, which is not the fit's memory
+    NNGPRegressor(MLP(depth=3), optimizer=None).fit(
+        X[:50], y[:50]
+    )  # loads the compiled code, which is not the fit's memory
     _, our_peak = peak_extra_bytes(lambda: ours.fit(X, y))
     many = rng.standard_normal((200_000, args.d))
     _, many_peak = peak_extra_bytes(partial(ours.predict, many))

@@ -26,7 +26,7 @@ X = np.random.default_rng(0).standard_normal((200, 5))
 fit = []
 for _ in range(2):
     begin = time.perf_counter()
-    infwidth.NNGPRegressor().fit(X, X[:, 0]).predict(X, return_std=True)
+    infwidth.NNGPRegressor(optimizer=None).fit(X, X[:, 0]).predict(X, return_std=True)
     fit.append(time.perf_counter() - begin)
 print(f"import {imported - start:.2f} s, first fit and predict {fit[0]:.2f} s, second {fit[1]:.3f} s")
 """
@@ -47,11 +47,11 @@ def main():
     y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(len(X))
     start = time.perf_counter()
     try:
-        NNGPRegressor().fit(X, y)
+        NNGPRegressor(optimizer=None).fit(X, y)
     except MemoryError as error:
         print(f"n=200,000, after {time.perf_counter() - start:.2f} s: {error}")
 
-    model = NNGPRegressor(MLP(depth=3), verbose=True)
+    model = NNGPRegressor(MLP(depth=3), optimizer=None, verbose=True)
     start = time.perf_counter()
     _, peak = peak_extra_bytes(lambda: model.fit(X[: args.n], y[: args.n]))
     seconds = time.perf_counter() - start

@@ -109,7 +109,12 @@ class Dense(Layer):
     def _input_variances(self, n_features):
         if np.ndim(self.weight_variance) == 0:
             return np.full(n_features, variance("weight_variance", self.weight_variance, positive=True))
-        v = np.asarray(self.weight_variance, dtype=float)
+        try:
+            v = np.asarray(self.weight_variance, dtype=float)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"the first layer's variances (input_variance) must be numbers, got {self.weight_variance!r}."
+            ) from None
         if v.shape != (n_features,):
             raise ValueError(
                 f"the first layer's variances (input_variance) have shape {v.shape}, but X has {n_features} features: "

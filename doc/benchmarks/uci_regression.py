@@ -1,0 +1,150 @@
+"""The nine UCI regression sets of the Bayesian deep learning papers, 20 standard splits (5 for protein).
+
+    python doc/benchmarks/uci_regression.py --data-dir DATA --models nngp gp-rbf-ard --splits 5
+    python doc/benchmarks/uci_regression.py --data-dir DATA --summary
+
+DATA holds uci_regression/<name>.npz with X, y and the rows of each split in train and test (Hernández-Lobato & Adams
+2015; split files of Gal & Ghahramani 2016). Each result is a line of the file given by --results; a run goes on where
+the last one ended. Models other than ours need their package in the environment; nothing is tuned per set.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+FIELDS = ["set", "model", "split", "rmse", "log_density", "coverage", "seconds"]
+SUBSET = 1500  # rows on which scikit-learn's Gaussian process learns its hyperparameters
+
+
+def nngp(X, y, X_new):
+    """Defaults only."""
+    from infwidth import NNGPRegressor
+
+    return NNGPRegressor(random_state=0).fit(X, y).predict(X_new, return_std=True)
+
+
+def gp_rbf_ard(X, y, X_new):
+    """scikit-learn's Gaussian process; with many rows it learns on a subset and is conditioned on all."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(X)
+    X, X_new = scaler.transform(X), scaler.transform(X_new)
+    kernel = ConstantKernel() * RBF(np.ones(X.shape[1]), (1e-2, 1e3)) + WhiteKernel(0.1, (1e-7, 1e1))
+    rows = np.random.default_rng(0).permutation(len(y))[:SUBSET]
+    model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0).fit(X[rows], y[rows])
+    if len(y) > SUBSET:
+        model = GaussianProcessRegressor(model.kernel_, normalize_y=True, optimizer=None).fit(X, y)
+    return model.predict(X_new, return_std=True)
+
+
+def boosted(make):
+    """Point predictions; their std is the residual std of a tenth of the training rows that was held out."""
+
+    def predict(X, y, X_new):
+        rows = np.random.default_rng(0).permutation(len(y))
+        held_out, kept = rows[: max(2, len(y) // 10)], rows[max(2, len(y) // 10) :]
+        std = np.sqrt(np.mean((make().fit(X[kept], y[kept]).predict(X[held_out]) - y[held_out]) ** 2))
+        return make().fit(X, y).predict(X_new), np.full(len(X_new), std)
+
+    return predict
+
+
+def _lightgbm():
+    from lightgbm import LGBMRegressor
+
+    return LGBMRegressor(verbose=-1)
+
+
+def _catboost():
+    from catboost import CatBoostRegressor
+
+    return CatBoostRegressor(verbose=False, allow_writing_files=False)
+
+
+MODELS = {
+    "nngp": nngp,
+    "gp-rbf-ard": gp_rbf_ard,
+    "lightgbm": boosted(_lightgbm),
+    "catboost": boosted(_catboost),
+}
+
+
+def splits(path):
+    """Yield training and test rows of one data set."""
+    with np.load(path, allow_pickle=False) as data:
+        X, y = data["X"], data["y"]
+        for train, test in zip(data["train"], data["test"], strict=True):
+            yield X[train], y[train], X[test], y[test]
+
+
+def scores(y, mean, std):
+    """Return RMSE, mean log density and coverage of 90 % intervals, in original units."""
+    return (
+        np.sqrt(np.mean((y - mean) ** 2)),
+        norm.logpdf(y, mean, std).mean(),
+        np.mean(np.abs(y - mean) <= norm.ppf(0.95) * std),
+    )
+
+
+def run(args):
+    done = {(row["set"], row["model"], int(row["split"])) for row in read(args.results)}
+    is_new = not args.results.exists()
+    with args.results.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(FIELDS)
+        for path in sorted((args.data_dir / "uci_regression").glob("*.npz")):
+            if args.sets and path.stem not in args.sets:
+                continue
+            for split, (X, y, X_new, y_new) in enumerate(splits(path)):
+                for model in args.models if split < args.splits else ():
+                    if (path.stem, model, split) in done:
+                        continue
+                    start = time.perf_counter()
+                    mean, std = MODELS[model](X, y, X_new)
+                    seconds = time.perf_counter() - start
+                    writer.writerow([path.stem, model, split, *scores(y_new, mean, std), seconds])
+                    file.flush()
+
+
+def read(path):
+    """Return the results so far."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(rows):
+    """Print means and standard errors over the splits."""
+    for key in sorted({(row["set"], row["model"]) for row in rows}):
+        values = np.array([[float(row[f]) for f in FIELDS[3:]] for row in rows if (row["set"], row["model"]) == key])
+        mean, error = values.mean(axis=0), values.std(axis=0) / np.sqrt(max(1, len(values) - 1))
+        print(
+            f"{key[0]:28s} {key[1]:12s} {len(values):2d} splits  RMSE {mean[0]:.4g} ± {error[0]:.2g}  "
+            f"log density {mean[1]:.3f} ± {error[1]:.2g}  coverage {mean[2]:.3f}  {mean[3]:.1f} s"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["nngp"])
+    parser.add_argument("--sets", nargs="+")
+    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--results", type=Path, default=Path("uci_regression.csv"))
+    parser.add_argument("--summary", action="store_true", help="print the table of the results so far")
+    args = parser.parse_args()
+    if not args.summary:
+        run(args)
+    summary(read(args.results))
+
+
+if __name__ == "__main__":
+    main()
