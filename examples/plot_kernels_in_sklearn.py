@@ -65,7 +65,8 @@ print(f"SVC with its RBF kernel:     {SVC(C=10.0).fit(X_train, y_train).score(X_
 # Ridge regression and Gaussian processes
 # ---------------------------------------
 # The same object goes into ``KernelRidge`` and ``GaussianProcessRegressor``, and it adds and multiplies with
-# scikit-learn's own kernels. ``optimizer=None`` keeps the hyperparameters that are given.
+# scikit-learn's own kernels. It brings its gradient too, so the Gaussian process learns the network's variances and the
+# noise; ``optimizer=None`` would keep those that are given.
 
 X, y = load_diabetes(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)
@@ -76,7 +77,7 @@ ridge = KernelRidge(alpha=0.5, kernel=NTKKernel(network)).fit(X_train, y_train -
 error = y_test - centre - ridge.predict(X_test)
 print(f"KernelRidge on the NTK: RMSE {np.sqrt(np.mean(error**2)):.1f}")
 
-process = GaussianProcessRegressor(NNGPKernel(network) + WhiteKernel(0.5), optimizer=None, normalize_y=True)
+process = GaussianProcessRegressor(NNGPKernel(network) + WhiteKernel(0.5), normalize_y=True)
 process.fit(X_train, y_train)
 mean, std = process.predict(X_test, return_std=True)
 print(f"GaussianProcessRegressor: RMSE {np.sqrt(np.mean((y_test - mean) ** 2)):.1f}")
