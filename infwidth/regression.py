@@ -52,7 +52,8 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     max_optimizer_samples : int, default=2000
         On more rows, learning uses a random subset of this size; the model is then conditioned on all rows.
     prior_std : float or None, default=3.0
-        Standard deviation of a normal prior on the logarithm of each variance around its start; None means none.
+        Standard deviation of a normal prior on the logarithm of each variance around its start; a third of it for
+        input variances of single features, around their common one. None means no prior.
     normalize_y : bool, default=True
         Centre each output and divide it by its standard deviation inside. Results are in original units.
     feature_scaling : {"auto", "standard", "power", None}, default="auto"

@@ -56,7 +56,7 @@ EPS = np.finfo(float).eps
 COVARIANCE_ERROR = 8 * EPS  # relative, of an inner product of a few terms
 ANGLE_ERROR = np.sqrt(2 * COVARIANCE_ERROR)  # what that makes of a correlation of ±1
 
-MATH_VALUES = {  # MATH 2.1 and 2.2: T and Ṫ at A = (1, 1, 0.5), then at B = (1, 4, 0.7)
+MATH_VALUES = {  # golden values: T and Ṫ at A = (1, 1, 0.5), then at B = (1, 4, 0.7)
     "relu": [0.3044988905, 1 / 3, 0.5130131364, 0.3069092087],
     LeakyReLU(0.1): [0.2966441013, 0.37, 0.4855406405, 0.3485964591],
     Abs(): [0.7179955621, 1 / 3, 1.3520525455, 0.2276368346],

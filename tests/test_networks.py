@@ -16,7 +16,7 @@ from infwidth._recursion.fused import CHUNK
 from infwidth.activations import LeakyReLU
 from infwidth.networks import MLP, Activation, Dense, Sequential
 
-ROWS = np.array([[1.0, 0.0], [0.6, 0.8], [-0.8, 0.6]])  # of MATH 2.4
+ROWS = np.array([[1.0, 0.0], [0.6, 0.8], [-0.8, 0.6]])  # inputs of the golden values
 FIXTURES = {  # activation, depth, bias variance: first rows of K and Θ, weight variance 2
     ("relu", 1, 0.01): ([1.02, 0.69714553, 0.0411619143], [2.03, 1.1280565444, -0.1279839065]),
     ("relu", 3, 0.01): ([1.04, 0.8140169302, 0.5353516884], [4.1, 2.0361176311, 0.7128128048]),
@@ -52,7 +52,7 @@ DUALS = {"relu": relu_duals, "erf": erf_duals}
 
 
 def recursion(A, B, layers):
-    """K and Θ of MATH 2.4, layer by layer: Θ ← w Ṫ Θ, and + K if the layer is trainable."""
+    """K and Θ layer by layer (maths 1.5 and 1.6): Θ ← w Ṫ Θ, and + K if the layer is trainable."""
     Z = np.vstack([A, B])
     K, T = Z @ Z.T / Z.shape[1], np.zeros((len(Z), len(Z)))
     for layer in layers:
@@ -101,7 +101,7 @@ def test_standard_parametrization_depends_on_the_width_before():
 
 @pytest.mark.parametrize("first_trained", range(5))
 def test_frozen_layers_leave_the_sum(first_trained):
-    """Θ is a sum over layers, from L' on when those before are frozen (MATH 2.4); K is not changed."""
+    """Θ is a sum over layers, from L' on when those before are frozen (maths 1.6); K is not changed."""
     layers = [Dense(1.5, 0.2, trainable=first_trained == 0)]
     for place, (w, b) in enumerate([(2.0, 0.1), (0.7, 0.0), (1.2, 0.3)], start=1):
         layers += [Activation("relu" if place < 3 else "erf"), Dense(w, b, trainable=place >= first_trained)]

@@ -25,7 +25,7 @@ class Evidence:
 
 
 def log_marginal_likelihood(tiles, Y):
-    """Return the log marginal likelihood, summed over outputs, and ∂/∂A = ½(αᵀα summed - t A⁻¹) (MATH 2.0, RW 5.9).
+    """Return the log marginal likelihood, summed over outputs, and ∂/∂A = ½(αᵀα summed - t A⁻¹) (maths 6.3, RW 5.9).
 
     Parameters
     ----------

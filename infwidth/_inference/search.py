@@ -15,11 +15,12 @@ from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._recursion.gradient import program_gradient
 from infwidth._threads import blas_threads, solver_threads
 from infwidth.networks import Network
-from infwidth.networks.theta import theta_gradient, theta_of, with_theta
+from infwidth.networks.theta import free_variances, theta_gradient, theta_of, with_theta
 
 NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
 MAX_ITERATIONS = 200
+RELEVANCE_STD = 1 / 3  # of the prior of input variances, one a feature, in units of ``prior_std``
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,16 @@ class Objective:
         )
 
 
+def _prior_precision(network, prior_std):
+    """Return the prior's 1/std² of theta and log noise: the variances of many features are held closer together."""
+    if not prior_std:
+        return np.zeros(len(theta_of(network)) + 1)
+    groups = [
+        np.full(len(value), RELEVANCE_STD if len(value) > 1 else 1.0) for value in free_variances(network).values()
+    ]
+    return (np.concatenate([*groups, [1.0]]) * prior_std) ** -2
+
+
 def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
     """Return the ``Optimum`` that a network and a noise variance lead to.
 
@@ -129,11 +140,12 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
     """
     start = np.append(theta_of(network), np.log(noise_variance))
     start = np.clip(start, *LOG_BOUNDS)
+    precision = _prior_precision(network, prior_std)
     best: dict = {"cost": np.inf}
 
     def cost(theta, eval_gradient=True):
         value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
-        pull = (theta - start) / prior_std**2 if prior_std else np.zeros_like(theta)
+        pull = precision * (theta - start)
         total = 0.5 * float(pull @ (theta - start)) - value
         if total < best["cost"]:
             best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)

@@ -1,7 +1,7 @@
 """The adjoint pass: from ∂L/∂K and ∂L/∂Θ to the gradients of everything a program depends on.
 
 For a chunk of one row the forward values are computed anew in the L1 cache, and the operations walked back
-(MATH 2.0): k̄ = k̄' ∂k'/∂k + t̄' ∂t'/∂k. What remains, ∂L/∂(Gram entry), is multiplied with the inputs at once:
+(maths 6.8): k̄ = k̄' ∂k'/∂k + t̄' ∂t'/∂k. What remains, ∂L/∂(Gram entry), is multiplied with the inputs at once:
 the gradients of all input variances cost one matrix product, and no (n, n, p) tensor exists.
 """
 

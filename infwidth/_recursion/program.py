@@ -47,5 +47,5 @@ class Program:
             if isinstance(operation, Dual) and not operation.activation.has_ntk:
                 raise ValueError(
                     f"{operation.activation!r} has no neural tangent kernel: its derivative is not a function. "
-                    "Use the NNGP kernel (limit='nngp'), or another activation."
+                    "Use its NNGP kernel, or another activation."
                 )

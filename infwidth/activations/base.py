@@ -86,7 +86,7 @@ def _compile_diagonal(curvature):
 class BaseActivation(BaseEstimator):
     """Base of the activations: plain parameters, a function and its derivative, and a dual.
 
-    A new activation states its ``family`` and the numbers that family needs. A new family is a pair of
+    A new activation states its ``family`` and the numbers that family needs. A new family is three
     functions in a module of this package.
     """
 

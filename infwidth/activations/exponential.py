@@ -1,4 +1,4 @@
-"""Sines, exponentials and Gaussians: duals built from exp and its inverse powers (MATH 2.2)."""
+"""Sines, exponentials and Gaussians: duals built from exp and its inverse powers (maths 3.5 to 3.7)."""
 
 import math
 
@@ -51,7 +51,7 @@ def _gaussian_rows(q, p):
 
 @inline
 def _gaussian_pair(c, i, j, p):
-    """φ(x) = e^{-rx²} with p = (r,), z = 2rc/√((1+2rq1)(1+2rq2)): T = D^{-1/2}, Ṫ = 4r²c D^{-3/2} (MATH 2.2)."""
+    """φ(x) = e^{-rx²} with p = (r,), z = 2rc/√((1+2rq1)(1+2rq2)): T = D^{-1/2}, Ṫ = 4r²c D^{-3/2} (maths 3.7)."""
     scale = i[0] * j[0]
     inverse = scale / math.sqrt(one_minus_square(2.0 * p[0] * c * scale))
     return inverse, 4.0 * p[0] * p[0] * c * (inverse * inverse * inverse)

@@ -20,7 +20,7 @@ def _gelu_rows(q, p):
 
 @inline
 def _gelu_pair(c, i, j, p):
-    """φ(x) = xΦ(x), MATH 2.2 written in z = c/√((1+q1)(1+q2)), where atan2(c, δ) = arcsin z.
+    """φ(x) = xΦ(x), maths 3.8, written in z = c/√((1+q1)(1+q2)), where atan2(c, δ) = arcsin z.
 
     With α = 1/(1+q1), β = 1/(1+q2): 1/δ² = αβ/(1-z²) and (1-P)/P1 + 1 = α + β - αβ + αβ.
     """

@@ -71,7 +71,7 @@ class Monomial(BaseActivation):
         return int(self.degree)
 
     def dual_parameters(self):
-        """p_k = k! (C(n, k) (n-k-1)!!)² for n - k even: Hermite coefficients of xⁿ (MATH 2.3)."""
+        """p_k = k! (C(n, k) (n-k-1)!!)² for n - k even: Hermite coefficients of xⁿ (maths 3.10)."""
         n = self._degree()
         return tuple(
             float(factorial(k) * (comb(n, k) * _double_factorial(n - k - 1)) ** 2)

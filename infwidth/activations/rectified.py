@@ -1,6 +1,6 @@
 """Piecewise linear, step and squared rectifiers: the arc-cosine kernels (Cho & Saul 2009).
 
-With ρ = c/√(q1 q2), a = |ρ|, κ_n = J_n/π and their tails at -a (MATH 2.1; see ``_vector_math``):
+With ρ = c/√(q1 q2), a = |ρ|, κ_n = J_n/π and their tails at -a (maths 2.1 and 2.3; see ``_vector_math``):
 
     κ₀(a) = 1 - κ₀(-a),    κ₁(a) = a + κ₁(-a),    κ₂(a) = 1 + 2a² - κ₂(-a).
 """
@@ -28,7 +28,7 @@ def _rectifier_rows(q, p):
 
 @inline
 def _rectifier_pair(c, i, j, p):
-    """φ(x) = g|x| + h x with p = (g², h²): T = √(q1q2) [g² (a + 2κ₁(-a)) + h² ρ] (MATH 2.2, first row)."""
+    """φ(x) = g|x| + h x with p = (g², h²): T = √(q1q2) [g² (a + 2κ₁(-a)) + h² ρ] (maths 3.1)."""
     scale, inverse = i[1] * j[1], i[0] * j[0]
     rho = c * inverse
     u = max(scale - abs(c), 0.0) * inverse  # the subtraction is exact near |ρ| = 1
@@ -47,7 +47,7 @@ def _step_rows(q, p):
 
 @inline
 def _step_pair(c, i, j, p):
-    """φ(x) = g sign(x) + m with p = (g², m²): T = m² + g² (2/π) arcsin ρ (MATH 2.2). Ṫ does not exist."""
+    """φ(x) = g sign(x) + m with p = (g², m²): T = m² + g² (2/π) arcsin ρ (maths 3.3). Ṫ does not exist."""
     return p[1] + p[0] * (2.0 / math.pi) * arcsin(c * (i[0] * j[0])), math.nan
 
 
@@ -58,7 +58,7 @@ def _squared_rows(q, p):
 
 @inline
 def _squared_pair(c, i, j, p):
-    """φ(x) = max(x, 0)²: T = ½ q1 q2 κ₂(ρ), Ṫ = 2 √(q1 q2) κ₁(ρ) (MATH 2.1)."""
+    """φ(x) = max(x, 0)²: T = ½ q1 q2 κ₂(ρ), Ṫ = 2 √(q1 q2) κ₁(ρ) (maths 3.2)."""
     rho = c * (i[0] * j[0])
     a = min(abs(rho), 1.0)
     u = 1.0 - a

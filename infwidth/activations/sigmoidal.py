@@ -21,7 +21,7 @@ def _erf_rows(q, p):
 
 @inline
 def _erf_pair(c, i, j, p):
-    """φ(x) = a erf(bx) + m with p = (a², m², b²), z = 2b²c/√((1+2b²q1)(1+2b²q2)) (MATH 2.2).
+    """φ(x) = a erf(bx) + m with p = (a², m², b²), z = 2b²c/√((1+2b²q1)(1+2b²q2)) (maths 3.4).
 
     T = m² + a² (2/π) arcsin z, and Ṫ = ∂T/∂c.
     """

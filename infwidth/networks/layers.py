@@ -65,13 +65,13 @@ class Dense(Layer):
         b = self._bias()
         if not self.trainable:
             return Affine(w, b, 0.0, 0.0)
-        if self.parametrization == "ntk":  # Θ = K + w Ṫ Θ' (MATH 2.4)
+        if self.parametrization == "ntk":  # Θ = K + w Ṫ Θ' (maths 1.5)
             return Affine(w, b, w, b)
         if n_inputs is None:
             raise ValueError(
                 "the NTK in the standard parametrization needs the width of the layer before: give that Dense a width."
             )
-        return Affine(w, b, float(n_inputs), float(b > 0))  # Θ = n T + 1 + w Ṫ Θ' (MATH 2.4, standard)
+        return Affine(w, b, float(n_inputs), float(b > 0))  # Θ = n T + 1 + w Ṫ Θ' (maths 1.7)
 
     def lower_first(self, n_features):
         """Return √(v_f / d), shape (n_features,), and the operation on the Gram matrix they make."""
