@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior, sample_gaussian
-from infwidth._inference.search import Data, Objective, Optimum
+from infwidth._inference.search import Data, Objective, Optimum, differences
 from infwidth._inference.selection import Candidate, Settings, condition, learn
 from infwidth._linalg.cholesky import require_factor_memory
 from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, row_noise, row_weights, target_scale, transform
@@ -52,7 +52,7 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     max_optimizer_samples : int, default=2000
         On more rows, learning uses a random subset of this size; the model is then conditioned on all rows.
     prior_std : float or None, default=3.0
-        Standard deviation of a normal prior on the logarithm of each variance around its start; a third of it for
+        Standard deviation of a normal prior on the logarithm of each variance around its start; half of it for
         input variances of single features, around their common one. None means no prior.
     normalize_y : bool, default=True
         Centre each output and divide it by its standard deviation inside. Results are in original units.
@@ -83,9 +83,10 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     kernel_ : NNGPKernel
         ``network_`` as a kernel for other estimators.
     networks_ : list of Network
-        The learned networks that reached the last stage, the best first; ``network_`` alone without learning.
+        The learned networks that reached the last stage, the best first by evidence less one for each learned
+        variance; ``network_`` alone without learning.
     evidence_ : ndarray of shape (n_networks,)
-        Their evidence, of all rows.
+        Their log marginal likelihoods, of all rows.
     feature_relevance_ : ndarray of shape (n_features_in_,)
         Input variances of ``network_``, divided by their sum: how much predictions vary with each (scaled) feature.
     jitter_ : float
@@ -95,7 +96,7 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     y_mean_, y_std_ : ndarray of shape (n_outputs,)
         What the targets were centred and divided by.
     log_marginal_likelihood_value_ : float
-        Log marginal likelihood of the (normalised) targets, summed over outputs.
+        Log marginal likelihood of the (normalised) targets, summed over outputs. A row of weight w counts as w rows.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only where X had string column names.
@@ -204,7 +205,9 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             else:
                 finalists = self._learn(datasets, noise_variance)
             ranked, self.evidence_, self._posterior = condition(
-                finalists, lambda candidate: self._posterior_of(candidate, datasets)
+                finalists,
+                lambda candidate: self._posterior_of(candidate, datasets),
+                lambda candidate, posterior: _evidence(candidate, posterior, datasets),
             )
         best = ranked[0]
         self.networks_ = [candidate.optimum.network for candidate in ranked]
@@ -428,6 +431,13 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def default_networks():
     """Return the networks that compete where none is given."""
     return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
+
+
+def _evidence(candidate, posterior, datasets):
+    noise_variance = candidate.optimum.noise_variance + posterior.jitter
+    if noise_variance == 0.0:  # weights have no effect then
+        return posterior.log_marginal_likelihood()
+    return posterior.log_marginal_likelihood() + differences(datasets[candidate.scaling], noise_variance)[0]
 
 
 def _silent(text):

@@ -20,7 +20,8 @@ from infwidth.networks.theta import free_variances, theta_gradient, theta_of, wi
 NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
 MAX_ITERATIONS = 200
-RELEVANCE_STD = 1 / 3  # of the prior of input variances, one a feature, in units of ``prior_std``
+MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
+RELEVANCE_STD = 1 / 2  # of the prior of input variances, one a feature, in units of ``prior_std``
 
 
 @dataclass(frozen=True)
@@ -84,18 +85,15 @@ class Objective:
     def evaluate(self, network, noise_variance):
         """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise."""
         self.n_evaluations += 1
-        weight, n_outputs = self.data.weight, self.data.Y.shape[1]
+        weight = self.data.weight
         engine = KernelEngine(network.lower(self.data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
         source = KernelSource(engine, engine.rows(self.data.X), self.limit)
         with blas_threads(solver_threads(len(weight), self.n_jobs)):
             evidence, share = self._factor(source, noise_variance)
         nugget = share * float(np.mean(source.diagonal()))
         total = noise_variance + nugget
-        # The rows that a weight stands for: the densities of their differences belong to the evidence.
-        repeats, scatter = float(np.sum(weight - 1.0)) * n_outputs, float(np.sum(self.data.scatter))
-        value = evidence.value - 0.5 * repeats * np.log(2 * np.pi * total) - 0.5 * n_outputs * np.log(weight).sum()
-        value -= 0.5 * scatter / total
-        slope = float(np.sum(evidence.diagonal() / weight)) - 0.5 * repeats / total + 0.5 * scatter / total**2
+        value, slope = differences(self.data, total)
+        value, slope = value + evidence.value, slope + float(np.sum(evidence.diagonal() / weight))
         evidence.tiles.add_to_diagonal(np.full(len(weight), share * slope / len(weight)))  # the nugget follows K
         gradient = theta_gradient(network, program_gradient(source, evidence.tiles))
         self._tiles = evidence.tiles
@@ -113,6 +111,20 @@ class Objective:
         raise LinAlgError(
             "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
         )
+
+
+def differences(data, noise_variance):
+    """Return the log density of the differences between rows that one weight stands for, and its slope in the noise.
+
+    It belongs to the evidence: a row of weight w is w rows (maths 6.6).
+    """
+    n_outputs, scatter = data.Y.shape[1], float(np.sum(data.scatter))
+    repeats = float(np.sum(data.weight - 1.0)) * n_outputs
+    if repeats == 0.0 and scatter == 0.0:
+        return -0.5 * n_outputs * float(np.log(data.weight).sum()), 0.0
+    value = -0.5 * repeats * np.log(2 * np.pi * noise_variance) - 0.5 * n_outputs * np.log(data.weight).sum()
+    slope = 0.5 * (scatter / noise_variance - repeats) / noise_variance
+    return float(value - 0.5 * scatter / noise_variance), slope
 
 
 def _prior_precision(network, prior_std):
@@ -153,10 +165,7 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
 
     converged = True
     if optimizer is None:
-        options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
-        bounds = [LOG_BOUNDS] * len(start)
-        found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        converged = found.nit < MAX_ITERATIONS
+        converged = _minimize(cost, start, best)
     else:
         theta, _ = optimizer(cost, start, np.tile(LOG_BOUNDS, (len(start), 1)))
         cost(np.asarray(theta, dtype=float))
@@ -167,3 +176,18 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
         converged,
         objective.n_evaluations,
     )
+
+
+def _minimize(cost, start, best):
+    """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
+    options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
+    bounds = [LOG_BOUNDS] * len(start)
+    for _ in range(MAX_RUNS):
+        found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        if found.nit >= MAX_ITERATIONS:
+            return False
+        downhill = np.clip(found.x - found.jac, *LOG_BOUNDS) - found.x
+        if np.abs(downhill).max() < STEEP:
+            break
+        start = best["theta"]
+    return True

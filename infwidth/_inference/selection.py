@@ -3,6 +3,8 @@
 1. *Screening*, a small subset: every network with every scaling of the features, one common input variance.
 2. *Relevance*, more rows: the networks with the best scaling, with an input variance a feature where they ask for it.
 3. *Refinement*, the largest subset: the best of those.
+
+Networks are compared by their evidence less one for each learned variance.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infwidth._inference.search import Data, Objective, Optimum, climb
+from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, N_FINALISTS = 500, 1000, 2
 
@@ -62,7 +65,7 @@ def learn(networks, noise_variance, datasets, settings, random_state, report=lam
             optimum = _best_climb(data, candidate.optimum, settings, n_restarts, random_state)
             report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {len(rows)} rows")
             improved.append(Candidate(candidate.scaling, optimum))
-        return sorted(improved, key=lambda candidate: -candidate.optimum.evidence)
+        return sorted(improved, key=_merit, reverse=True)
 
     starts = [Optimum(network.untied(), noise_variance, -np.inf, True, 0) for network in networks]
     screened = improve(
@@ -76,11 +79,19 @@ def learn(networks, noise_variance, datasets, settings, random_state, report=lam
         for candidate in screened
         if candidate.scaling == scaling
     ]
-    final = improve(kept, RELEVANCE_ROWS)[:N_FINALISTS]
+    relevance = improve(kept, RELEVANCE_ROWS)
+    if len(order) <= SCREENING_ROWS:  # those with one common variance have seen all rows as well
+        relevance = sorted([*relevance, *screened], key=_merit, reverse=True)
+    final = relevance[:N_FINALISTS]
     return improve(final, settings.max_rows) if min(len(order), settings.max_rows) > RELEVANCE_ROWS else final
 
 
-def condition(finalists, posterior_of):
+def _merit(candidate):
+    """The evidence, less one for each learned variance (Akaike): what is gained by chance is no merit."""
+    return candidate.optimum.evidence - len(theta_of(candidate.optimum.network))
+
+
+def condition(finalists, posterior_of, evidence_of):
     """Condition each finalist on all rows.
 
     Parameters
@@ -88,20 +99,22 @@ def condition(finalists, posterior_of):
     finalists : list of Candidate
         The most promising first.
     posterior_of : callable, Candidate -> Posterior
+    evidence_of : callable, (Candidate, Posterior) -> float
 
     Returns
     -------
     ranked : list of Candidate
-        By evidence of all rows, the best first.
+        The best first, by evidence of all rows less one for each learned variance.
     evidence : ndarray
         Theirs.
     posterior : Posterior
         Of the best. One is in memory at a time.
     """
-    values = [posterior_of(candidate).log_marginal_likelihood() for candidate in finalists[1:]]
+    values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
     posterior = posterior_of(finalists[0])
-    values.insert(0, posterior.log_marginal_likelihood())
-    order = np.argsort(values, kind="stable")[::-1]
+    values.insert(0, evidence_of(finalists[0], posterior))
+    merits = [value - len(theta_of(c.optimum.network)) for c, value in zip(finalists, values, strict=True)]
+    order = np.argsort(merits, kind="stable")[::-1]
     ranked = [finalists[place] for place in order]
     if ranked[0] is not finalists[0]:
         del posterior
