@@ -54,8 +54,8 @@ figure.suptitle("functions from the prior")
 # -------------
 # The same networks, conditioned on eight observations. ``optimizer=None`` keeps the variances that are given, and
 # ``feature_scaling=None`` and ``normalize_y=False`` keep the units of the pictures above. For a data set of your own,
-# whose best values nobody knows, the defaults are the better choice. The band is two standard deviations of the function
-# itself (``include_noise=False``), the lines are joint samples of it.
+# whose best values nobody knows, the defaults are the better choice. The band is two standard deviations of the
+# function itself (``include_noise=False``), the lines are joint samples of it.
 
 x_train = np.array([-1.0, -0.8, -0.55, -0.3, 0.1, 0.35, 0.6, 0.7])
 y_train = np.sin(5 * x_train) + x_train + 0.1 * rng.standard_normal(len(x_train))
