@@ -1,6 +1,7 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
 import warnings
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -196,14 +197,17 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         targets = (Y[used] - self.y_mean_) / self.y_std_
         choose = self.optimizer is not None and sample_weight is None
         scalers = feature_scalers(self.feature_scaling, X, weight, choose=choose)
-        datasets = [Data(transform(scaler, X[used]), targets, weight[used], np.zeros(used.sum())) for scaler in scalers]
+        data = Data(X[used], targets, weight[used], np.zeros(used.sum()))
+        datasets = _scaled(data, scalers)
         require_factor_memory(len(targets), self.max_memory)
         with blas_threads(solver_threads(len(targets), self.n_jobs)):
             if self.optimizer is None:
                 network = MLP() if self.network is None else clone(self.network)
                 finalists = [Candidate(0, Optimum(network, noise_variance, np.nan, True, 0))]
             else:
-                finalists = self._learn(datasets, noise_variance)
+                # Equal rows are merged before they are scaled, so that all scalings have the same rows.
+                merged = data if self.optimizer == "loo" else data.merged()
+                finalists = self._learn(_scaled(merged, scalers), noise_variance)
             ranked, self.evidence_, self._posterior = condition(
                 finalists,
                 lambda candidate: self._posterior_of(candidate, datasets),
@@ -235,8 +239,6 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         networks = default_networks() if self.network is None else [self.network]
         report = print if self.verbose else _silent
-        if self.optimizer != "loo":
-            datasets = [data.merged() for data in datasets]
         finalists = learn(networks, noise_variance, datasets, settings, check_random_state(self.random_state), report)
         if not all(candidate.optimum.converged for candidate in finalists):
             warnings.warn(
@@ -431,6 +433,11 @@ class NNGPRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def default_networks():
     """Return the networks that compete where none is given."""
     return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
+
+
+def _scaled(data, scalers):
+    """Return the data with each scaling of the features."""
+    return [replace(data, X=transform(scaler, data.X)) for scaler in scalers]
 
 
 def _evidence(candidate, posterior, datasets):

@@ -86,9 +86,10 @@ def learn(networks, noise_variance, datasets, settings, random_state, report=lam
     return improve(final, settings.max_rows) if min(len(order), settings.max_rows) > RELEVANCE_ROWS else final
 
 
-def _merit(candidate):
+def _merit(candidate, evidence=None):
     """The evidence, less one for each learned variance (Akaike): what is gained by chance is no merit."""
-    return candidate.optimum.evidence - len(theta_of(candidate.optimum.network))
+    optimum = candidate.optimum
+    return (optimum.evidence if evidence is None else evidence) - len(theta_of(optimum.network))
 
 
 def condition(finalists, posterior_of, evidence_of):
@@ -113,8 +114,7 @@ def condition(finalists, posterior_of, evidence_of):
     values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
     posterior = posterior_of(finalists[0])
     values.insert(0, evidence_of(finalists[0], posterior))
-    merits = [value - len(theta_of(c.optimum.network)) for c, value in zip(finalists, values, strict=True)]
-    order = np.argsort(merits, kind="stable")[::-1]
+    order = np.argsort(list(map(_merit, finalists, values)), kind="stable")[::-1]
     ranked = [finalists[place] for place in order]
     if ranked[0] is not finalists[0]:
         del posterior
