@@ -223,3 +223,13 @@ def test_weights_are_repeated_rows_to_the_log_marginal_likelihood(optimizer):
     assert_allclose(weighted.log_marginal_likelihood(), repeated.log_marginal_likelihood(), rtol=1e-8)
     theta = np.append(weighted.kernel_.theta, np.log(weighted.noise_variance_))
     assert_allclose(weighted.log_marginal_likelihood(theta), weighted.log_marginal_likelihood(), rtol=1e-10)
+
+
+def test_a_warp_that_maps_two_rows_to_one():
+    """Neighbouring numbers of very different sizes have one logarithm, but two standard scores."""
+    large = np.exp(np.random.default_rng(0).uniform(20.0, 60.0, 40))
+    features = np.r_[large, np.nextafter(large, np.inf)][:, None]
+    target = np.log(np.r_[large, large])
+    model = NNGPRegressor(MLP(1, "erf"), random_state=0).fit(features, target)
+    assert len(np.unique(model.feature_scaler_.transform(features))) < len(np.unique(features))
+    assert model.score(features, target) > 0.99
