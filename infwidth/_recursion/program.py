@@ -47,5 +47,5 @@ class Program:
             if isinstance(operation, Dual) and not operation.activation.has_ntk:
                 raise ValueError(
                     f"{operation.activation!r} has no neural tangent kernel: its derivative is not a function. "
-                    "Use its NNGP kernel, or another activation."
+                    "Use the NNGP kernel, or another activation."
                 )
