@@ -7,7 +7,7 @@ from sklearn.utils import check_array
 from infwidth._recursion.tangent import tangents
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import same_parameters
-from infwidth.networks.theta import free_variances, theta_directions, theta_of, with_theta
+from infwidth.networks.theta import free_hyperparameters, theta_directions, theta_of, with_theta
 
 
 class _NetworkKernel(Kernel):
@@ -65,12 +65,12 @@ class _NetworkKernel(Kernel):
     @property
     def hyperparameters(self):
         """The network's variances; those that are 0 are fixed."""
-        free = free_variances(self._network())
+        free = free_hyperparameters(self._network())
         return [
             Hyperparameter(f"network__{name}", "numeric", self.variance_bounds, len(free[name]))
             if name in free
             else Hyperparameter(f"network__{name}", "numeric", "fixed")
-            for name in self._network().variances()
+            for name in self._network().hyperparameters()
         ]
 
     @property

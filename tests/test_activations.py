@@ -270,7 +270,8 @@ class TestHugeRows:
 def test_huge_rows_of_a_periodic_activation(activation, size):
     """Other rows have independent, uniform phases; and rounding takes no entry past the bound of φ²."""
     phases = np.linspace(0.0, 2 * np.pi, 64, endpoint=False)
-    values = activation(phases / np.sqrt(activation.dual_parameters()[0]))
+    squared_scale = activation.dual_parameters()[0 if isinstance(activation, RBF) else 1]
+    values = activation(phases / np.sqrt(squared_scale))
     X = size * np.random.default_rng(0).standard_normal((20, 5))
     network = one_layer(activation)
     K = network.nngp(X)

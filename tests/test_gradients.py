@@ -65,8 +65,15 @@ def differences(function, theta, step=1e-3):
 
 
 def network_of(activation):
+    """A network whose every variance, and every parameter of the activation, is in theta."""
     return MLP(
-        2, activation, weight_variance=0.9, bias_variance=0.2, input_variance=[0.5, 1.0, 1.5], output_variance=1.3
+        2,
+        activation,
+        weight_variance=0.9,
+        bias_variance=0.2,
+        input_variance=[0.5, 1.0, 1.5],
+        output_variance=1.3,
+        learn_activation=bool(getattr(activation, "learnable", ())),
     )
 
 
@@ -104,8 +111,19 @@ def test_tangents_of_every_activation(activation, limit):
             ]
         ),
         Sequential([Dense(1.0, 0.1), Dense(0.8, 0.2), Activation("erf"), Dense(1.5, 0.1)]),
+        Sequential(
+            [
+                Dense(1.0, 0.1),
+                Activation(LeakyReLU(0.2), learn=True),
+                Dense(),
+                Activation(Sin(0.8, 0.3), learn=True),
+                Dense(),
+                Activation(Gaussian(0.4)),
+                Dense(),
+            ]
+        ),
     ],
-    ids=["tied", "zeros", "standard", "frozen", "linear"],
+    ids=["tied", "zeros", "standard", "frozen", "linear", "activations"],
 )
 def test_adjoint_of_every_network(network, limit):
     X, M = inputs(30), symmetric(30)

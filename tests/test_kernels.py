@@ -95,7 +95,7 @@ def test_each_call_returns_a_new_array(kernel_type, network, free):
 
 @kernel_types
 @networks
-def test_theta_holds_the_logarithms_of_the_free_variances(kernel_type, network, free):
+def test_theta_holds_the_logarithms_of_the_free_hyperparameters(kernel_type, network, free):
     kernel = kernel_type(network)
     assert_allclose(kernel.theta, np.log(values_of(network, free)), rtol=1e-14)
     assert kernel.n_dims == len(kernel.theta)

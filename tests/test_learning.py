@@ -75,9 +75,16 @@ def test_relevant_features_are_found():
 
 def test_networks_compete():
     model = NNGPRegressor(random_state=0).fit(WAVES, WAVE_TARGET)
-    assert len(model.networks_) == len(model.evidence_) == 2
+    assert len(model.networks_) == len(model.evidence_) == len(model.network_weights_) >= 4
     assert model.network_ == model.networks_[0]
-    assert model.evidence_[0] == model.log_marginal_likelihood_value_ >= model.evidence_[1]
+    assert model.evidence_[0] == model.log_marginal_likelihood_value_
+    sizes = [len(NNGPKernel(network).theta) for network in model.networks_]
+    merit = model.evidence_ - sizes
+    assert np.all(np.diff(merit) <= 0)
+    kept = model.network_weights_ > 0
+    assert_allclose(model.network_weights_.sum(), 1.0)
+    assert_allclose(np.diff(np.log(model.network_weights_[kept])), np.diff(merit[kept]) / 10)
+    assert model.network_weights_[~kept].sum() == 0.0
     rest = make_friedman1(500, n_features=8, noise=0.0, random_state=1)
     assert model.score(*rest) > 0.95
 

@@ -277,21 +277,21 @@ class TestObjects:
 
     def test_variances(self, network):
         """Those that are set, by parameter name; a copy with others leaves the network alone."""
-        variances = network.variances()
+        variances = network.hyperparameters()
         assert all(value is not None for value in variances.values())
         assert variances.keys() <= network.get_params().keys()
-        assert network.with_variances(**variances) == network
+        assert network.with_hyperparameters(**variances) == network
         doubled = {name: np.multiply(2.0, value) for name, value in variances.items()}
-        other = network.with_variances(**doubled)
+        other = network.with_hyperparameters(**doubled)
         assert isinstance(other, type(network))
-        for name, value in network.variances().items():
+        for name, value in network.hyperparameters().items():
             assert_array_equal(value, variances[name])
-            assert_array_equal(other.variances()[name], doubled[name])
+            assert_array_equal(other.hyperparameters()[name], doubled[name])
 
 
 def test_variances_of_an_mlp():
     network = MLP(input_variance=[1.0, 2.0], bias_variance=0.0)
-    assert network.variances() == {"input_variance": [1.0, 2.0], "weight_variance": 2.0, "bias_variance": 0.0}
+    assert network.hyperparameters() == {"input_variance": [1.0, 2.0], "weight_variance": 2.0, "bias_variance": 0.0}
 
 
 def test_parameters_of_a_sequential():

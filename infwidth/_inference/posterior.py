@@ -39,6 +39,12 @@ class Posterior:
         variance = 1.0 / self.factor.inverse_diagonal()
         return self.Y - self.alpha * variance[:, None], variance
 
+    def leave_one_out_log_density(self):
+        """Return the log density of each target given the others, summed (RW 5.10)."""
+        mean, variance = self.leave_one_out()
+        fit = np.sum((self.Y - mean) ** 2 / variance[:, None])
+        return float(-0.5 * (fit + self.Y.shape[1] * np.sum(np.log(2.0 * np.pi * variance))))
+
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
         mean = np.empty((len(X), self.alpha.shape[1]))

@@ -4,6 +4,7 @@ The variables are the logarithms of the network's free variances and, last, of t
 normal prior around its start; the bounds only keep the numbers in range.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._recursion.gradient import program_gradient
 from infwidth._threads import blas_threads, solver_threads
 from infwidth.networks import Network
-from infwidth.networks.theta import free_variances, theta_gradient, theta_of, with_theta
+from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_of, with_theta
 
 NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
@@ -132,12 +133,13 @@ def _prior_precision(network, prior_std):
     if not prior_std:
         return np.zeros(len(theta_of(network)) + 1)
     groups = [
-        np.full(len(value), RELEVANCE_STD if len(value) > 1 else 1.0) for value in free_variances(network).values()
+        np.full(len(value), RELEVANCE_STD if len(value) > 1 else 1.0)
+        for value in free_hyperparameters(network).values()
     ]
     return (np.concatenate([*groups, [1.0]]) * prior_std) ** -2
 
 
-def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
+def climb(objective, network, noise_variance, *, prior_std, optimizer=None, deadline=np.inf):
     """Return the ``Optimum`` that a network and a noise variance lead to.
 
     Parameters
@@ -149,6 +151,8 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
         Standard deviation of the logarithms' prior around the start; None means no prior.
     optimizer : callable, optional
         With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
+    deadline : float, default=inf
+        Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
     """
     start = np.append(theta_of(network), np.log(noise_variance))
     start = np.clip(start, *LOG_BOUNDS)
@@ -165,7 +169,7 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
 
     converged = True
     if optimizer is None:
-        converged = _minimize(cost, start, best)
+        converged = _minimize(cost, start, best, deadline)
     else:
         theta, _ = optimizer(cost, start, np.tile(LOG_BOUNDS, (len(start), 1)))
         cost(np.asarray(theta, dtype=float))
@@ -178,13 +182,20 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None):
     )
 
 
-def _minimize(cost, start, best):
+def _minimize(cost, start, best, deadline):
     """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
     options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
     bounds = [LOG_BOUNDS] * len(start)
+
+    def stop_in_time(_):
+        if time.perf_counter() > deadline:
+            raise StopIteration
+
     for _ in range(MAX_RUNS):
-        found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        if found.nit >= MAX_ITERATIONS:
+        found = minimize(
+            cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=stop_in_time
+        )
+        if found.nit >= MAX_ITERATIONS or time.perf_counter() > deadline:
             return False
         downhill = np.clip(found.x - found.jac, *LOG_BOUNDS) - found.x
         if np.abs(downhill).max() < STEEP:

@@ -1,26 +1,29 @@
 """Learning on few rows first: many candidates, then fewer, each stage from where the last one ended.
 
 1. *Screening*, a small subset: every network with every scaling of the features, one common input variance.
-2. *Relevance*, more rows: the networks with the best scaling, with an input variance a feature where they ask for it.
+2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them.
 3. *Refinement*, the largest subset: the best of those.
 
-Networks are compared by their evidence less one for each learned variance.
+Networks are compared by their merit: their evidence less one for each learned variance.
 """
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from infwidth._inference.search import Data, Objective, Optimum, climb
+from infwidth._inference.search import Objective, Optimum, climb
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, N_FINALISTS = 500, 1000, 2
+TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scaling of the features, by its place, and the network learned with it."""
+    """One of the networks and one of the scalings of the features, by their places, and what was learned with them."""
 
+    place: int
     scaling: int
     optimum: Optimum
 
@@ -36,64 +39,83 @@ class Settings:
     n_restarts: int
     prior_std: float | None
     n_jobs: int | None
+    seconds: float | None
 
 
-def learn(networks, noise_variance, datasets, settings, random_state, report=lambda text: None):
-    """Return the finalists, the best first.
+class Search:
+    """Climbs from candidates on subsets of the rows, each a part of the next, until the time is over.
 
     Parameters
     ----------
-    networks : list of Network
-        All their variances are starts.
-    noise_variance : float
-        Start.
     datasets : list of Data
         The same rows, with each scaling of the features.
     settings : Settings
     random_state : RandomState
-    report : callable
-        Receives a line of text after each optimum.
+    monitor : Monitor
     """
-    order = random_state.permutation(len(datasets[0].Y))
-    n_features = datasets[0].X.shape[1]
 
-    def improve(candidates, n_rows, n_restarts=0):
-        rows = np.sort(order[: min(n_rows, settings.max_rows)])
+    def __init__(self, datasets, settings, random_state, monitor):
+        self.datasets, self.settings, self.random_state, self.monitor = datasets, settings, random_state, monitor
+        self.order = random_state.permutation(len(datasets[0].Y))
+        self.n_rows = min(len(self.order), settings.max_rows)
+        self.deadline = np.inf if settings.seconds is None else time.perf_counter() + settings.seconds
+
+    def learn(self, networks, noise_variance):
+        """Return the finalists, the best first, from networks whose variances are starts."""
+        n_features = self.datasets[0].X.shape[1]
+        starts = [Optimum(network.untied(), noise_variance, -np.inf, True, 0) for network in networks]
+        screened = self.improve(
+            [Candidate(p, s, start) for p, start in enumerate(starts) for s in range(len(self.datasets))],
+            SCREENING_ROWS,
+            self.settings.n_restarts,
+        )
+        relevance = self.improve([_expanded(c, n_features) for c in _best_scalings(screened)], RELEVANCE_ROWS)
+        if len(self.order) <= SCREENING_ROWS:  # those with one common variance have seen all rows as well
+            relevance = sorted([*relevance, *screened], key=merit, reverse=True)
+        if self.n_rows <= RELEVANCE_ROWS:
+            return relevance
+        return self.improve(relevance[:N_FINALISTS], self.n_rows)
+
+    def improve(self, candidates, n_rows, n_restarts=0):
+        """Return those that there was time to improve on ``n_rows`` rows, else all as they are; the best first."""
+        rows = np.sort(self.order[: min(n_rows, self.n_rows)])
         improved = []
         for candidate in candidates:
-            data = datasets[candidate.scaling].take(rows)
-            optimum = _best_climb(data, candidate.optimum, settings, n_restarts, random_state)
-            report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {len(rows)} rows")
-            improved.append(Candidate(candidate.scaling, optimum))
-        return sorted(improved, key=_merit, reverse=True)
+            if time.perf_counter() > self.deadline and (improved or np.isfinite(candidate.optimum.evidence)):
+                break
+            with self.monitor.task(f"learn {candidate.optimum.network}"):
+                optimum = self._best_climb(self.datasets[candidate.scaling].take(rows), candidate.optimum, n_restarts)
+            self.monitor.report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {len(rows)} rows")
+            improved.append(replace(candidate, optimum=optimum))
+        return sorted(improved or candidates, key=merit, reverse=True)
 
-    starts = [Optimum(network.untied(), noise_variance, -np.inf, True, 0) for network in networks]
-    screened = improve(
-        [Candidate(scaling, start) for start in starts for scaling in range(len(datasets))],
-        SCREENING_ROWS,
-        settings.n_restarts,
-    )
-    scaling = screened[0].scaling
-    kept = [
-        replace(candidate, optimum=replace(candidate.optimum, network=candidate.optimum.network.expanded(n_features)))
-        for candidate in screened
-        if candidate.scaling == scaling
-    ]
-    relevance = improve(kept, RELEVANCE_ROWS)
-    if len(order) <= SCREENING_ROWS:  # those with one common variance have seen all rows as well
-        relevance = sorted([*relevance, *screened], key=_merit, reverse=True)
-    final = relevance[:N_FINALISTS]
-    return improve(final, settings.max_rows) if min(len(order), settings.max_rows) > RELEVANCE_ROWS else final
+    def _best_climb(self, data, start, n_restarts):
+        """Climb from the start, and from random points around it; return the best optimum."""
+        settings = self.settings
+        objective = Objective(data, settings.limit, settings.evidence, settings.n_jobs)
+        starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
+        climbs = [
+            climb(
+                objective,
+                point.network,
+                point.noise_variance,
+                prior_std=settings.prior_std,
+                optimizer=settings.optimizer,
+                deadline=self.deadline,
+            )
+            for point in starts
+        ]
+        return max(climbs, key=lambda optimum: optimum.evidence)
 
 
-def _merit(candidate, evidence=None):
-    """The evidence, less one for each learned variance (Akaike): what is gained by chance is no merit."""
+def merit(candidate, evidence=None):
+    """Return the evidence less one for each learned variance (Akaike): what is gained by chance is no merit."""
     optimum = candidate.optimum
     return (optimum.evidence if evidence is None else evidence) - len(theta_of(optimum.network))
 
 
-def condition(finalists, posterior_of, evidence_of):
-    """Condition each finalist on all rows.
+def condition(finalists, posterior_of, evidence_of, *, average):
+    """Condition each finalist on all rows, and weigh them by their evidence of all rows.
 
     Parameters
     ----------
@@ -101,39 +123,62 @@ def condition(finalists, posterior_of, evidence_of):
         The most promising first.
     posterior_of : callable, Candidate -> Posterior
     evidence_of : callable, (Candidate, Posterior) -> float
+    average : bool
+        Whether to keep all whose weight matters (maths 6.16), or the best alone; then one posterior is in memory at
+        a time.
 
     Returns
     -------
     ranked : list of Candidate
-        The best first, by evidence of all rows less one for each learned variance.
-    evidence : ndarray
+        The best first.
+    evidence, weights : ndarray
         Theirs.
-    posterior : Posterior
-        Of the best. One is in memory at a time.
+    posteriors : list of Posterior
+        Of those whose weight is not 0.
     """
-    values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
-    posterior = posterior_of(finalists[0])
-    values.insert(0, evidence_of(finalists[0], posterior))
-    order = np.argsort(list(map(_merit, finalists, values)), kind="stable")[::-1]
-    ranked = [finalists[place] for place in order]
-    if ranked[0] is not finalists[0]:
-        del posterior
-        posterior = posterior_of(ranked[0])
-    return ranked, np.array(values)[order], posterior
+    if average:
+        posteriors = [posterior_of(candidate) for candidate in finalists]
+        values = [evidence_of(candidate, posterior) for candidate, posterior in zip(finalists, posteriors, strict=True)]
+    else:
+        values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
+        posteriors = [posterior_of(finalists[0])]
+        values.insert(0, evidence_of(finalists[0], posteriors[0]))
+    merits = np.array(list(map(merit, finalists, values)))
+    order = np.argsort(-merits, kind="stable")
+    ranked, evidence = [finalists[place] for place in order], np.array(values)[order]
+    if average:
+        weights = _weights(merits[order])
+        return ranked, evidence, weights, [posteriors[place] for place in order[weights > 0]]
+    if order[0] != 0:
+        del posteriors
+        posteriors = [posterior_of(ranked[0])]
+    return ranked, evidence, (np.arange(len(order)) == 0).astype(float), posteriors
 
 
-def _best_climb(data: Data, start: Optimum, settings, n_restarts, random_state):
-    """Climb from the start, and from random points around it; return the best optimum."""
-    objective = Objective(data, settings.limit, settings.evidence, settings.n_jobs)
-    climbs = []
-    for restart in range(n_restarts + 1):
-        network, noise_variance = start.network, start.noise_variance
-        if restart:
-            factors = {name: np.exp(random_state.standard_normal()) for name in network.variances()}
-            values = network.variances()
-            network = network.with_variances(**{name: values[name] * factor for name, factor in factors.items()})
-            noise_variance *= np.exp(2.0 * random_state.standard_normal())
-        climbs.append(
-            climb(objective, network, noise_variance, prior_std=settings.prior_std, optimizer=settings.optimizer)
-        )
-    return max(climbs, key=lambda optimum: optimum.evidence)
+def _weights(merits):
+    """Return weights proportional to exp(merit / TEMPERATURE), 0 for those below LEAST_WEIGHT."""
+    weights = np.exp((merits - merits.max()) / TEMPERATURE)
+    weights[weights < LEAST_WEIGHT * weights.sum()] = 0.0
+    return weights / weights.sum()
+
+
+def _around(start, random_state):
+    """Return a random start around another."""
+    values = start.network.hyperparameters()
+    factors = {name: np.exp(random_state.standard_normal()) for name in values}
+    network = start.network.with_hyperparameters(**{name: values[name] * factor for name, factor in factors.items()})
+    return replace(start, network=network, noise_variance=start.noise_variance * np.exp(2.0 * random_state.normal()))
+
+
+def _best_scalings(candidates):
+    """Return the first candidate of each network."""
+    best: dict = {}
+    for candidate in candidates:
+        best.setdefault(candidate.place, candidate)
+    return list(best.values())
+
+
+def _expanded(candidate, n_features):
+    """Return the candidate with an input variance for each feature, where its network asks for them."""
+    optimum = candidate.optimum
+    return replace(candidate, optimum=replace(optimum, network=optimum.network.expanded(n_features)))

@@ -87,7 +87,45 @@ def _forward(codes, parameters, k_store, t_store, n, n_t, row, rows):
 
 
 @jit
-def _backward(codes, parameters, k_store, t_store, k_bar, t_bar, row, rows, gradient, q_row, q_columns, scratch):
+def _linear_adjoint(code, n_linear, k, t, k_next, t_next, k_bar, t_bar, row, columns, p, gradient, scratch):
+    """Add ∂L/∂p of the numbers in which a dual is affine: by its change where one of them grows by 1."""
+    k_moved, t_moved = scratch[0, : k.size], scratch[1, : t.size]
+    for number in range(n_linear):
+        moved = p.copy()
+        moved[number] += 1.0
+        _copy(k, k_moved)
+        _copy(t, t_moved)
+        call_loop(
+            code,
+            k_moved.ctypes.data,
+            t_moved.ctypes.data,
+            row.ctypes.data,
+            columns.ctypes.data,
+            columns.strides[0] // 8,
+            moved.ctypes.data,
+            k.size,
+        )
+        gradient[1 + number] += _dot(k_bar, k_moved) - _dot(k_bar, k_next)
+        gradient[1 + number] += _dot(t_bar, t_moved) - _dot(t_bar, t_next)
+
+
+@jit
+def _backward(
+    codes,
+    back_codes,
+    learned,
+    parameters,
+    k_store,
+    t_store,
+    k_bar,
+    t_bar,
+    row,
+    rows,
+    gradient,
+    q_row,
+    q_columns,
+    scratch,
+):
     """Walk back from k̄, t̄ after the last operation to k̄ before the first."""
     for place in range(codes.size - 1, -1, -1):
         p = parameters[place]
@@ -96,13 +134,30 @@ def _backward(codes, parameters, k_store, t_store, k_bar, t_bar, row, rows, grad
             _affine_adjoint(k, t, k_bar, t_bar, p, gradient[place])
         else:
             columns = rows[place]
+            if learned[place] > 0:
+                k_next, t_next = k_store[place + 1, : k_bar.size], t_store[place + 1, : t_bar.size]
+                _linear_adjoint(
+                    codes[place],
+                    learned[place] - 1,
+                    k,
+                    t,
+                    k_next,
+                    t_next,
+                    k_bar,
+                    t_bar,
+                    row[place],
+                    columns,
+                    p,
+                    gradient[place],
+                    scratch,
+                )
             call_adjoint(
-                codes[place],
+                back_codes[place],
                 k.ctypes.data,
                 t.ctypes.data,
                 k_bar.ctypes.data,
                 t_bar.ctypes.data,
-                scratch.ctypes.data,
+                scratch[0].ctypes.data,
                 q_columns[place].ctypes.data,
                 row[place].ctypes.data,
                 columns.ctypes.data,
@@ -110,12 +165,30 @@ def _backward(codes, parameters, k_store, t_store, k_bar, t_bar, row, rows, grad
                 p.ctypes.data,
                 k_bar.size,
             )
-            q_row[place] += _sum(scratch[: k_bar.size])
+            q_row[place] += _sum(scratch[0, : k_bar.size])
+            if learned[place] > 0:
+                gradient[place, 0] += _dot(k_bar, k) + _dot(t_bar, t)
 
 
 @entry_point
 def adjoint_pass(
-    codes, back_codes, parameters, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, upper, gradient, q_bar, x_bar
+    codes,
+    back_codes,
+    learned,
+    parameters,
+    rows,
+    a0,
+    a1,
+    b0,
+    b1,
+    nngp_bar,
+    ntk_bar,
+    row,
+    column,
+    upper,
+    gradient,
+    q_bar,
+    x_bar,
 ):
     """Add the gradients of one block of pairs of a symmetric matrix, each pair standing for two entries.
 
@@ -123,7 +196,8 @@ def adjoint_pass(
     from (row, column) on, size 0 where L does not depend on that kernel. With ``upper``, only entries right of the
     diagonal are used: the diagonal belongs to the rows. Results are added to
 
-    gradient : (n_operations, 4), of the numbers w, b, u, s of each dense layer;
+    gradient : (n_operations, 4), of the numbers w, b, u, s of each dense layer, and of activations with
+        ``learned`` > 0 of log b², where φ(x) becomes φ(bx), and of the first ``learned`` - 1 numbers of the dual;
     q_bar : (n_operations, n), of the variances of single inputs before each operation;
     x_bar : (n_features,), Σ_ij Ḡ_ij x_if x_jf.
     """
@@ -133,7 +207,7 @@ def adjoint_pass(
     own = np.empty((n_places, N_COEFFICIENTS))
     gram_buffer, product = np.empty(m * CHUNK), np.empty((m, d))
     k_store, t_store = np.empty((n_places, CHUNK)), np.empty((n_places, CHUNK * ntk_size))
-    t_bar_buffer, scratch = np.empty(CHUNK * ntk_size), np.empty(CHUNK)
+    t_bar_buffer, scratch = np.empty(CHUNK * ntk_size), np.empty((2, CHUNK))
     for j0 in range(b0, b1, CHUNK):
         n = min(CHUNK, b1 - j0)
         gram = gram_buffer[: m * n].reshape(m, n)
@@ -154,7 +228,9 @@ def adjoint_pass(
             _forward(codes, parameters, k_store, t_store, k_bar.size, t_bar.size, own, columns)
             q_row, q_columns = q_bar[:, a0 + i], q_bar[:, j0 + first : j0 + n]
             _backward(
+                codes,
                 back_codes,
+                learned,
                 parameters,
                 k_store,
                 t_store,

@@ -29,9 +29,10 @@ class Affine:
 
 @dataclass(frozen=True)
 class Dual:
-    """An activation."""
+    """An activation, and whether its parameters have gradients."""
 
     activation: BaseActivation
+    learned: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,15 @@ def tangents(program, X, directions, *, ntk=False):
     ndarray of shape (n, n, p)
     """
     inputs = np.multiply(X, program.input_scale, order="C")
-    steps, values = _primal(program, inputs, ntk)
+    primal = _primal(program, inputs, ntk)
     result = np.empty((len(inputs), len(inputs), len(directions)))
     for index, direction in enumerate(directions):
-        result[:, :, index] = _along(program, inputs, steps, values, direction, ntk)
+        result[:, :, index] = _along(program, inputs, *primal, direction, ntk)
     return result
 
 
 def _primal(program, inputs, ntk):
-    """Return (q, t) of single inputs and, of all pairs, k, t and the activation's curvature before each operation."""
+    """Return, before each operation, coefficients and (q, t) of single inputs, and k, t and curvature of all pairs."""
     coefficients = np.zeros((len(program.operations), N_COEFFICIENTS, len(inputs)))
     steps = walk_rows(program, inputs, coefficients)
     k, t, values = inputs @ inputs.T, np.zeros((len(inputs),) * 2), []
@@ -51,10 +51,10 @@ def _primal(program, inputs, ntk):
             curvature = _elementwise(operation.activation.family.curvature)(k, coefficients[place], p)
             values.append((k, t, curvature))
             k, t = curvature[0], curvature[1] * t if ntk else t
-    return steps, values
+    return coefficients, steps, values
 
 
-def _along(program, inputs, steps, values, direction, ntk):
+def _along(program, inputs, coefficients, steps, values, direction, ntk):
     """Follow one direction through the operations: dk and dt of the pairs, dq and dr of single inputs."""
     dk = (inputs * direction.log_input) @ inputs.T
     dq = np.diag(dk).copy()
@@ -63,18 +63,29 @@ def _along(program, inputs, steps, values, direction, ntk):
         (q, r), (k, t, curvature) = steps[place], values[place]
         if isinstance(operation, Affine):
             w, u = operation.w, operation.u
-            dw, db, du, ds = direction.affine[place]
+            dw, db, du, ds = direction.operations[place]
             dt, dr = w * dt + dw * t + u * dk + du * k + ds, w * dr + dw * r + u * dq + du * q + ds
             dk, dq = w * dk + dw * k + db, w * dq + dw * q + db
             continue
         family, p = operation.activation.family, parameters_of(operation)
         _, slope, second, t_i, t_j, d_i, d_j = curvature
         value_slope, derivative_slope = family.row_slopes(q, p)
+        log_scale, linear = direction.operations[place, 0], direction.operations[place, 1 : 1 + family.n_linear]
+        dk, dq = dk + log_scale * k, dq + log_scale * q  # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²
         if ntk:
-            dt = second * t * dk + slope * dt + t * (d_i * dq[:, None] + d_j * dq)
-            dr = family.rows(q, p).derivative * dr + r * derivative_slope * dq
+            dt = second * t * dk + slope * (dt + log_scale * t) + t * (d_i * dq[:, None] + d_j * dq)
+            dr = family.rows(q, p).derivative * (dr + log_scale * r) + r * derivative_slope * dq
         dk = slope * dk + t_i * dq[:, None] + t_j * dq
         dq = value_slope * dq
+        for number in np.flatnonzero(linear):
+            moved = p + np.eye(len(p))[number]
+            pairs = _elementwise(family.curvature)(k, coefficients[place], tuple(moved))
+            here, there = family.rows(q, p), family.rows(q, moved)
+            dk = dk + linear[number] * (pairs[0] - curvature[0])
+            dq = dq + linear[number] * (there.value - here.value)
+            if ntk:
+                dt = dt + linear[number] * t * (pairs[1] - slope)
+                dr = dr + linear[number] * r * (there.derivative - here.derivative)
     result, diagonal = (dt, dr) if ntk else (dk, dq)
     np.fill_diagonal(result, diagonal)  # never from the pair formula
     return result

@@ -46,6 +46,8 @@ class Family(NamedTuple):
         What gradients need, T̈ = ∂Ṫ/∂c.
     degree : callable p -> float, optional
         n where φ(λx) = λⁿ φ(x) for λ > 0: T(q, q, q) is a multiple of qⁿ then, and Ṫ(q, q, q) of qⁿ⁻¹.
+    n_linear : int, default=0
+        T and Ṫ are affine in the first so many numbers of p, and the coefficients do not depend on these.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Family(NamedTuple):
     pair: Callable
     curvature: Callable
     degree: Callable | None = None
+    n_linear: int = 0
 
     def row_slopes(self, q, p):
         """Return d/dq of T(q, q, q) and of Ṫ(q, q, q), shape (n,)."""
@@ -91,11 +94,24 @@ class BaseActivation(BaseEstimator):
     """
 
     family: Family
+    learnable: tuple = ()  # names of the parameters that can be learned
     has_ntk = True  # False where φ' is not a function, so that E φ'(u)φ'(v) does not exist
 
     def dual_parameters(self):
         """Return the numbers that ``family`` needs, at most ``N_PARAMETERS`` floats."""
         raise NotImplementedError
+
+    def gradients(self, log_scale, linear):
+        """Return ∂L/∂ the learnable parameters, by name.
+
+        Parameters
+        ----------
+        log_scale : float
+            ∂L/∂ log b² where φ(x) becomes φ(bx).
+        linear : ndarray
+            ∂L/∂ the first ``n_linear`` numbers of the family.
+        """
+        return {}
 
     def __call__(self, x):
         """φ(x), elementwise."""

@@ -10,7 +10,7 @@ from infwidth.activations.base import BaseActivation, Family, Rows, finite, posi
 
 
 def _sinusoid_rows(q, p):
-    b2, s2 = p[:2]
+    s2, b2 = p[:2]
     decay = np.exp(-2.0 * b2 * q)
     sinh = -0.5 * np.expm1(-2.0 * b2 * q)
     return Rows((0.5 * b2 * q,), sinh + s2 * decay, b2 * (sinh + (1.0 - s2) * decay))
@@ -18,16 +18,16 @@ def _sinusoid_rows(q, p):
 
 @inline
 def _sinusoid_pair(c, i, j, p):
-    """φ(x) = sin(bx + φ₀) with p = (b², sin²φ₀), m = b²(q1+q2)/2, x = b²c:
+    """φ(x) = sin(bx + φ₀) with p = (sin²φ₀, b²), m = b²(q1+q2)/2, x = b²c:
 
     T = e^{-m} sinh x + sin²φ₀ e^{-m-x},    Ṫ = b² (e^{-m} sinh x + cos²φ₀ e^{-m-x}).
     """
-    x = p[0] * c
+    x = p[1] * c
     m = i[0] + j[0]
     a = abs(x)
     sinh = np.copysign(-0.5 * exp(min(a - m, 0.0)) * expm1(-2.0 * a), x)
     decay = exp(min(-x - m, 0.0))
-    return sinh + p[1] * decay, p[0] * (sinh + (1.0 - p[1]) * decay)
+    return sinh + p[0] * decay, p[1] * (sinh + (1.0 - p[0]) * decay)
 
 
 def _exponential_rows(q, p):
@@ -61,8 +61,8 @@ def _gaussian_pair(c, i, j, p):
 def _sinusoid_curvature(c, i, j, p):
     """T̈ = b⁴ T, and both T and Ṫ fall with q as e^{-b²q/2}."""
     value, derivative = _sinusoid_pair(c, i, j, p)
-    t, d = -0.5 * p[0] * value, -0.5 * p[0] * derivative
-    return value, derivative, p[0] * p[0] * value, t, t, d, d
+    t, d = -0.5 * p[1] * value, -0.5 * p[1] * derivative
+    return value, derivative, p[1] * p[1] * value, t, t, d, d
 
 
 @inline
@@ -82,7 +82,7 @@ def _gaussian_curvature(c, i, j, p):
     return value, derivative, 4.0 * r * r * cube + slope * derivative, t_i, t_j, slope * t_i, slope * t_j
 
 
-SINUSOID = Family("sinusoid", _sinusoid_rows, _sinusoid_pair, _sinusoid_curvature)
+SINUSOID = Family("sinusoid", _sinusoid_rows, _sinusoid_pair, _sinusoid_curvature, n_linear=1)
 EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair, _exponential_curvature)
 GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair, _gaussian_curvature)
 
@@ -97,13 +97,17 @@ class Sin(BaseActivation):
     """
 
     family = SINUSOID
+    learnable = ("scale", "phase")
 
     def __init__(self, scale=1.0, phase=0.0):
         self.scale = scale
         self.phase = phase
 
     def dual_parameters(self):
-        return finite(self, "scale") ** 2, np.sin(finite(self, "phase")) ** 2
+        return np.sin(finite(self, "phase")) ** 2, finite(self, "scale") ** 2
+
+    def gradients(self, log_scale, linear):
+        return {"scale": 2.0 * log_scale / self.scale, "phase": np.sin(2.0 * self.phase) * linear[0]}
 
     def __call__(self, x):
         return np.sin(self.scale * np.asarray(x) + self.phase)
@@ -136,9 +140,13 @@ class Exp(BaseActivation):
     """
 
     family = EXPONENTIAL
+    learnable = ("scale",)
 
     def __init__(self, scale=1.0):
         self.scale = scale
+
+    def gradients(self, log_scale, linear):
+        return {"scale": 2.0 * log_scale / self.scale}
 
     def dual_parameters(self):
         b2 = finite(self, "scale") ** 2
@@ -163,9 +171,13 @@ class RBF(BaseActivation):
     """
 
     family = EXPONENTIAL
+    learnable = ("gamma",)
 
     def __init__(self, gamma=0.5):
         self.gamma = gamma
+
+    def gradients(self, log_scale, linear):
+        return {"gamma": log_scale / self.gamma}
 
     def dual_parameters(self):
         gamma = positive(self, "gamma")
@@ -189,9 +201,13 @@ class Gaussian(BaseActivation):
     """
 
     family = GAUSSIAN
+    learnable = ("rate",)
 
     def __init__(self, rate=1.0):
         self.rate = rate
+
+    def gradients(self, log_scale, linear):
+        return {"rate": log_scale / self.rate}
 
     def dual_parameters(self):
         return (positive(self, "rate"),)

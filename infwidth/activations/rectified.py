@@ -97,7 +97,7 @@ def _squared_curvature(c, i, j, p):
     return homogeneous(c, i[0] * i[0], j[0] * j[0], 2.0, value, derivative, second)
 
 
-RECTIFIER = Family("rectifier", _rectifier_rows, _rectifier_pair, _rectifier_curvature, lambda p: 1.0)
+RECTIFIER = Family("rectifier", _rectifier_rows, _rectifier_pair, _rectifier_curvature, lambda p: 1.0, n_linear=2)
 STEP = Family("step", _step_rows, _step_pair, _step_curvature, lambda p: 0.0)
 SQUARED_RECTIFIER = Family("squared_rectifier", _squared_rows, _squared_pair, _squared_curvature, lambda p: 2.0)
 
@@ -139,8 +139,13 @@ class LeakyReLU(_Rectifier):
         Slope for negative inputs; 0 is ReLU, 1 the identity.
     """
 
+    learnable = ("slope",)
+
     def __init__(self, slope=0.01):
         self.slope = slope
+
+    def gradients(self, log_scale, linear):
+        return {"slope": 0.5 * ((self.slope - 1.0) * linear[0] + (self.slope + 1.0) * linear[1])}
 
     def _slopes(self):
         return finite(self, "slope"), 1.0

@@ -84,14 +84,23 @@ class Network(Layer):
     def _engine(self, X, ntk):
         return KernelEngine(self.lower(X.shape[1]), ntk=ntk)
 
-    def variances(self):
-        """Return the variances that are set, by parameter name: floats, and arrays of one a feature."""
+    def hyperparameters(self):
+        """Return what can be learned, by parameter name: the variances that are set, as floats and as arrays of one a
+        feature, and the parameters of activations that are to be learned.
+        """
+        learned = self.learned_activations()
         return {
-            name: value for name, value in self.get_params().items() if name.endswith("variance") and value is not None
+            name: value
+            for name, value in self.get_params().items()
+            if (name.endswith("variance") and value is not None) or name in learned
         }
 
-    def variance_gradients(self, gradient):
-        """Return ∂L/∂variance by parameter name, as in :meth:`variances`, from a ``ProgramGradient``."""
+    def learned_activations(self):
+        """Return the names among the parameters of what is learned of activations."""
+        raise NotImplementedError
+
+    def hyperparameter_gradients(self, gradient):
+        """Return ∂L/∂ each by parameter name, as in :meth:`hyperparameters`, from a ``ProgramGradient``."""
         raise NotImplementedError
 
     def untied(self):
@@ -106,8 +115,8 @@ class Network(Layer):
         """Return the variances of the first layer, shape (n_features,)."""
         return self.lower(n_features).input_scale ** 2 * n_features
 
-    def with_variances(self, **values):
-        """Return a copy of the network with these variances, named as in :meth:`variances`."""
+    def with_hyperparameters(self, **values):
+        """Return a copy of the network with these values, named as in :meth:`hyperparameters`."""
         return clone(self).set_params(**values)
 
 

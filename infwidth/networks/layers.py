@@ -141,6 +141,9 @@ class Activation(Layer):
     Parameters
     ----------
     activation : str or object of ``infwidth.activations``, default="relu"
+    learn : bool, default=False
+        Whether an estimator that learns the variances learns the activation's parameters too, such as the slope of
+        ``LeakyReLU(0.1)``. They must be positive then; a parameter of 0 is fixed. The kernel does not depend on it.
 
     Examples
     --------
@@ -149,12 +152,33 @@ class Activation(Layer):
     Activation(activation='erf')
     """
 
-    def __init__(self, activation="relu"):
+    def __init__(self, activation="relu", *, learn=False):
         self.activation = activation
+        self.learn = learn
 
     def lower(self):
         """Return the operation."""
-        return Dual(get_activation(self.activation))
+        return Dual(get_activation(self.activation), learned=bool(self.learned()))
+
+    def learned(self):
+        """Return the learned parameters of the activation, by name."""
+        if not self.learn:
+            return {}
+        names = getattr(self.activation, "learnable", ())
+        if not names:
+            raise ValueError(
+                f"the activation {self.activation!r} has no parameters to learn: give an object that has some, "
+                "such as LeakyReLU(slope=0.1), or leave them fixed."
+            )
+        values = {name: getattr(self.activation, name) for name in names}
+        for name, value in values.items():
+            if not value >= 0:
+                raise ValueError(f"learning takes the logarithm of {name}: it must be positive, got {value!r}.")
+        return values
+
+    def gradients(self, operation):
+        """Return ∂L/∂ the learned parameters by name, from its row of ``ProgramGradient.operations``."""
+        return self.activation.gradients(operation[0], operation[1:]) if self.learned() else {}
 
 
 def check_width(width):

@@ -31,6 +31,9 @@ class MLP(Network):
         Weight variance of the first layer, or one a feature; None means ``weight_variance``.
     output_variance : float, optional
         Weight variance of the last layer; None means ``weight_variance``.
+    learn_activation : bool, default=False
+        Whether an estimator that learns the variances learns the activation's parameters too, one value for all
+        layers: see :class:`Activation`.
     ard : bool, default=False
         Automatic relevance determination: whether an estimator that learns the variances gives each feature an
         input variance of its own. The kernel does not depend on it.
@@ -58,6 +61,7 @@ class MLP(Network):
         bias_variance=0.1,
         input_variance=None,
         output_variance=None,
+        learn_activation=False,
         ard=False,
         parametrization="ntk",
         width=None,
@@ -68,6 +72,7 @@ class MLP(Network):
         self.bias_variance = bias_variance
         self.input_variance = input_variance
         self.output_variance = output_variance
+        self.learn_activation = learn_activation
         self.ard = ard
         self.parametrization = parametrization
         self.width = width
@@ -97,31 +102,41 @@ class MLP(Network):
 
         layers: list = [dense(self.input_variance)]
         for _ in range(self.depth - 1):
-            layers += [Activation(self.activation), dense(None)]
-        return Sequential([*layers, Activation(self.activation), dense(self.output_variance)])
+            layers += [self._hidden(), dense(None)]
+        return Sequential([*layers, self._hidden(), dense(self.output_variance)])
+
+    def _hidden(self):
+        return Activation(self.activation, learn=self.learn_activation)
+
+    def learned_activations(self):
+        """Return the names among the parameters of what is learned of activations."""
+        return [f"activation__{name}" for name in self._hidden().learned()]
 
     def untied(self):
         """Return the network with its own input and output variance."""
         own = {"input_variance": self.input_variance, "output_variance": self.output_variance}
-        return self.with_variances(**{k: self.weight_variance if v is None else v for k, v in own.items()})
+        return self.with_hyperparameters(**{k: self.weight_variance if v is None else v for k, v in own.items()})
 
     def expanded(self, n_features):
         """Return the network with an input variance for each feature, if it has ``ard``."""
         if not self.ard or np.ndim(self.input_variance):
-            return self.with_variances()
+            return self.with_hyperparameters()
         value = self.weight_variance if self.input_variance is None else self.input_variance
-        return self.with_variances(input_variance=np.full(n_features, float(value)))
+        return self.with_hyperparameters(input_variance=np.full(n_features, float(value)))
 
-    def variance_gradients(self, gradient):
-        """Return the gradients of the variances that are set, named as in :meth:`variances`."""
+    def hyperparameter_gradients(self, gradient):
+        """Return the gradients, named as in :meth:`hyperparameters`."""
         network = self.sequential()
         own = {0: self.input_variance, len(network.layers) - 1: self.output_variance}
         names = {0: "input_variance", len(network.layers) - 1: "output_variance"}
-        total = {name: np.zeros_like(value, dtype=float) for name, value in self.variances().items()}
+        total = {name: np.zeros_like(value, dtype=float) for name, value in self.hyperparameters().items()}
         for place, weight, bias in network.dense_gradients(gradient):
             name = names[place] if own.get(place) is not None else "weight_variance"
             total[name] = total[name] + weight
             total["bias_variance"] = total["bias_variance"] + bias
+        for operation in gradient.operations[1::2]:
+            for name, value in self._hidden().gradients(operation).items():
+                total[f"activation__{name}"] += value
         return total
 
     def _check_width(self):

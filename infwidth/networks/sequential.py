@@ -65,21 +65,32 @@ class Sequential(Network):
                 width = layer.width
         return Program(input_scale, tuple(operations))
 
-    def variance_gradients(self, gradient):
-        """Return the gradients of the variances, named as in :meth:`variances`."""
-        named = {}
+    def hyperparameter_gradients(self, gradient):
+        """Return the gradients, named as in :meth:`hyperparameters`."""
+        named = {
+            f"layers__{place}__activation__{name}": value
+            for place, layer in self._activations()
+            for name, value in layer.gradients(gradient.operations[place]).items()
+        }
         for place, weight, bias in self.dense_gradients(gradient):
             named[f"layers__{place}__weight_variance"] = weight
             named[f"layers__{place}__bias_variance"] = bias
         return named
 
+    def learned_activations(self):
+        """Return the names among the parameters of what is learned of activations."""
+        return [f"layers__{p}__activation__{name}" for p, layer in self._activations() for name in layer.learned()]
+
+    def _activations(self):
+        return [(place, layer) for place, layer in enumerate(self.layers) if isinstance(layer, Activation)]
+
     def dense_gradients(self, gradient):
         """Yield the place of each dense layer, and the gradients of its weight and bias variance."""
         for place, layer in enumerate(self.layers):
             if place == 0:
-                yield place, *layer.first_gradient(gradient.affine[0], gradient.log_input)
+                yield place, *layer.first_gradient(gradient.operations[0], gradient.log_input)
             elif isinstance(layer, Dense):
-                yield place, *layer.gradient(gradient.affine[place])
+                yield place, *layer.gradient(gradient.operations[place])
 
     def _check(self):
         for layer in self.layers:

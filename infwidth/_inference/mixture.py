@@ -1,0 +1,86 @@
+"""A weighted average of posteriors, one a network, each with its own scaling of the features and its own noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infwidth._inference.posterior import Posterior, sample_gaussian
+from infwidth._preprocessing import transform
+
+
+@dataclass(frozen=True)
+class Component:
+    """A posterior with its weight, the scaling of its features and the noise variance of an observation."""
+
+    weight: float
+    posterior: Posterior
+    scaler: object
+    noise_variance: float
+
+    def scaled(self, X):
+        """Return new inputs as the posterior sees them."""
+        return transform(self.scaler, X)
+
+
+class Mixture:
+    """The mean and the covariance of a mixture: those of the components, and between them (maths 6.16).
+
+    Parameters
+    ----------
+    components : list of Component
+        The best first; their weights sum to 1.
+    """
+
+    def __init__(self, components):
+        self.components = components
+        self.weights = np.array([component.weight for component in components])
+
+    def mean(self, X):
+        """Return the mean at new inputs, shape (m, n_outputs)."""
+        return sum(c.weight * c.posterior.mean(c.scaled(X)) for c in self.components)
+
+    def mean_and_variance(self, X, include_noise):
+        """Return mean and variance, shape (m, n_outputs) each."""
+        return self._pooled([c.posterior.mean_and_variance(c.scaled(X)) for c in self.components], include_noise)
+
+    def leave_one_out(self, include_noise):
+        """Return mean and variance of each training row given the others, shape (n, n_outputs) each."""
+        latent = []
+        for component in self.components:
+            mean, variance = component.posterior.leave_one_out()
+            latent.append((mean, np.maximum(variance - component.posterior.noise, 0.0)))
+        return self._pooled(latent, include_noise)
+
+    def mean_and_covariance(self, X, include_noise):
+        """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs), or (m, m, 1) for all."""
+        parts = [c.posterior.mean_and_covariance(c.scaled(X)) for c in self.components]
+        mean = sum(c.weight * part[0] for c, part in zip(self.components, parts, strict=True))
+        covariance = 0.0
+        for component, (own_mean, own) in zip(self.components, parts, strict=True):
+            own[np.diag_indices_from(own)] += include_noise * component.noise_variance
+            covariance = covariance + component.weight * own[:, :, None]
+            if len(parts) > 1:
+                apart = own_mean - mean
+                covariance = covariance + component.weight * (apart[:, None] * apart)
+        return mean, covariance
+
+    def sample(self, X, n_samples, random_state, include_noise):
+        """Draw joint samples, shape (m, n_outputs, n_samples): each from a component drawn by its weight."""
+        one = len(self.components) == 1
+        places = np.zeros(n_samples, int) if one else random_state.choice(len(self.weights), n_samples, p=self.weights)
+        samples = np.empty((len(X), self.components[0].posterior.Y.shape[1], n_samples))
+        for place in np.unique(places):
+            component, drawn = self.components[place], places == place
+            mean, covariance = component.posterior.mean_and_covariance(component.scaled(X))
+            covariance[np.diag_indices_from(covariance)] += include_noise * component.noise_variance
+            samples[:, :, drawn] = sample_gaussian(mean, covariance, drawn.sum(), random_state)
+        return samples
+
+    def _pooled(self, latent, include_noise):
+        """Pool means, shape (m, n_outputs), and variances of the latent functions, shape (m,)."""
+        mean = sum(c.weight * part[0] for c, part in zip(self.components, latent, strict=True))
+        variance = np.zeros_like(mean)
+        for component, (own_mean, own) in zip(self.components, latent, strict=True):
+            total = (own + include_noise * component.noise_variance)[:, None]
+            variance += component.weight * (total + (own_mean - mean) ** 2)
+        return mean, variance
