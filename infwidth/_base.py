@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
@@ -78,16 +78,19 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         require_factor_memory(used.sum(), self.max_memory)
         monitor = Monitor(self, self.verbose)
         with monitor.fit(X, y), blas_threads(solver_threads(used.sum(), self.n_jobs)):
-            finalists = self._finalists(data, scalers, noise_variance, earlier, monitor)
+            finalists, self.converged_ = self._finalists(data, scalers, noise_variance, earlier, monitor)
             with monitor.task("condition"):
                 self._condition(finalists, scalers, _scaled(data, scalers))
         return self
 
     def _finalists(self, data, scalers, noise_variance, earlier, monitor):
-        """Return what competes for all rows: learned candidates, the best first, or the network as it is."""
+        """Return what competes for all rows, and whether learning ended by itself.
+
+        That is learned candidates, the best first, or the network as it is.
+        """
         if self.optimizer is None:
             network = MLP() if self.network is None else clone(self.network)
-            return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))]
+            return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))], True
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
         merged = data if self.optimizer == "loo" else data.merged()
         settings = Settings(
@@ -101,19 +104,20 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
             seconds=self.max_optimizer_time,
         )
         search = Search(_scaled(merged, scalers), settings, check_random_state(self.random_state), monitor)
-        if earlier is not None and earlier[0] == self._origin():
-            finalists = search.improve(earlier[1], search.n_rows)
+        if earlier is not None and earlier[0] == self._origin(scalers):
+            finalists = search.resume(earlier[1])
         else:
             networks = default_networks() if self.network is None else [self.network]
             finalists = search.learn(networks, noise_variance)
-        if not all(candidate.optimum.converged for candidate in finalists):
+        converged = search.in_time and all(candidate.optimum.converged for candidate in finalists)
+        if not converged:
             warnings.warn(
                 "learning stopped before it converged, at its limit of iterations or of time: give more informative "
                 "start values (network, noise_variance), a smaller prior_std, or a larger max_optimizer_time.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        return finalists
+        return finalists, converged
 
     def _condition(self, finalists, scalers, datasets):
         """Condition the finalists on all rows, and set the fitted attributes."""
@@ -124,11 +128,10 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
             average=self.network is None and len(datasets[0].Y) <= AVERAGED_ROWS,
         )
         best, self._data = ranked[0], datasets[ranked[0].scaling]
-        self._learned = (self._origin(), ranked)
+        self._learned = None if self.optimizer is None else (self._origin(scalers), ranked)
         self.networks_, self.network_weights_ = [candidate.optimum.network for candidate in ranked], weights
         self.network_, self.noise_variance_ = best.optimum.network, best.optimum.noise_variance
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
-        self.converged_ = all(candidate.optimum.converged for candidate in ranked)
         self.feature_scaler_ = scalers[best.scaling]
         self.feature_relevance_ = _share(self.network_.input_variances(self.n_features_in_))
         self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best, posteriors[0], datasets)
@@ -140,10 +143,10 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
             ]
         )
 
-    def _origin(self):
+    def _origin(self, scalers):
         """Return what learned candidates belong to."""
         network = None if self.network is None else clone(self.network)
-        return network, self.feature_scaling, self.n_features_in_
+        return network, list(map(type, scalers)), self.n_features_in_
 
     def _posterior_of(self, candidate, datasets):
         data = datasets[candidate.scaling]
@@ -308,10 +311,12 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
             raise ValueError(f"optimizer must be 'lml', 'loo', a callable or None, got {self.optimizer!r}.")
         _check_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)
         _check_count("max_optimizer_samples", self.max_optimizer_samples, 1)
-        if self.max_optimizer_time is not None:
-            _check_seconds(self.max_optimizer_time, self.optimizer)
-        if self.prior_std is not None:
-            variance("prior_std", self.prior_std, positive=True)
+        _check_positive("max_optimizer_time", self.max_optimizer_time)
+        _check_positive("prior_std", self.prior_std)
+        if self.max_optimizer_time is not None and callable(self.optimizer):
+            raise ValueError(
+                "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let it keep the time itself."
+            )
         return variance("noise_variance", self.noise_variance, positive=self.optimizer is not None)
 
     def _new_inputs(self, X):
@@ -353,12 +358,11 @@ def _check_count(name, value, lowest):
         raise ValueError(f"{name} must be an integer, {lowest} or larger; got {value!r}.")
 
 
-def _check_seconds(value, optimizer):
-    variance("max_optimizer_time", value, positive=True)
-    if callable(optimizer):
-        raise ValueError(
-            "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let the optimizer keep the time."
-        )
+def _check_positive(name, value):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < np.inf:
+        raise ValueError(f"{name} must be a positive number or None; got {value!r}.")
 
 
 def _share(values):

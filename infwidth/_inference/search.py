@@ -55,7 +55,7 @@ class Data:
 class Optimum:
     """A learned network. Its noise variance includes the nugget that kept its matrix positive definite.
 
-    ``evidence`` is the objective without the prior.
+    ``evidence`` is the objective without the prior, which was around ``center``.
     """
 
     network: Network
@@ -63,6 +63,7 @@ class Optimum:
     evidence: float
     converged: bool
     n_evaluations: int
+    center: np.ndarray | None = None  # theta and log noise
 
 
 class Objective:
@@ -139,7 +140,7 @@ def _prior_precision(network, prior_std):
     return (np.concatenate([*groups, [1.0]]) * prior_std) ** -2
 
 
-def climb(objective, network, noise_variance, *, prior_std, optimizer=None, deadline=np.inf):
+def climb(objective, network, noise_variance, *, prior_std, center=None, optimizer=None, deadline=np.inf):
     """Return the ``Optimum`` that a network and a noise variance lead to.
 
     Parameters
@@ -148,7 +149,9 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None, dead
     network : Network
     noise_variance : float
     prior_std : float or None
-        Standard deviation of the logarithms' prior around the start; None means no prior.
+        Standard deviation of the logarithms' prior; None means no prior.
+    center : ndarray of shape (p + 1,), optional
+        Its mean; None means the start.
     optimizer : callable, optional
         With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
     deadline : float, default=inf
@@ -156,13 +159,14 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None, dead
     """
     start = np.append(theta_of(network), np.log(noise_variance))
     start = np.clip(start, *LOG_BOUNDS)
+    center = start if center is None else center
     precision = _prior_precision(network, prior_std)
     best: dict = {"cost": np.inf}
 
     def cost(theta, eval_gradient=True):
         value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
-        pull = precision * (theta - start)
-        total = 0.5 * float(pull @ (theta - start)) - value
+        pull = precision * (theta - center)
+        total = 0.5 * float(pull @ (theta - center)) - value
         if total < best["cost"]:
             best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
         return (total, pull - gradient) if eval_gradient else total
@@ -179,6 +183,7 @@ def climb(objective, network, noise_variance, *, prior_std, optimizer=None, dead
         best["value"],
         converged,
         objective.n_evaluations,
+        center,
     )
 
 

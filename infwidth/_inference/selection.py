@@ -59,6 +59,7 @@ class Search:
         self.order = random_state.permutation(len(datasets[0].Y))
         self.n_rows = min(len(self.order), settings.max_rows)
         self.deadline = np.inf if settings.seconds is None else time.perf_counter() + settings.seconds
+        self.in_time = True  # False where a candidate was left out
 
     def learn(self, networks, noise_variance):
         """Return the finalists, the best first, from networks whose variances are starts."""
@@ -71,25 +72,32 @@ class Search:
         )
         relevance = self.improve([_expanded(c, n_features) for c in _best_scalings(screened)], RELEVANCE_ROWS)
         if len(self.order) <= SCREENING_ROWS:  # those with one common variance have seen all rows as well
-            relevance = sorted([*relevance, *screened], key=merit, reverse=True)
+            return sorted([*relevance, *screened], key=merit, reverse=True)
+        relevance = relevance or _best_scalings(screened)
         if self.n_rows <= RELEVANCE_ROWS:
             return relevance
-        return self.improve(relevance[:N_FINALISTS], self.n_rows)
+        return self.improve(relevance[:N_FINALISTS], self.n_rows) or relevance[:N_FINALISTS]
 
-    def improve(self, candidates, n_rows, n_restarts=0):
-        """Return those that there was time to improve on ``n_rows`` rows, else all as they are; the best first."""
+    def resume(self, candidates):
+        """Return the finalists of an earlier search, from where it ended and with the priors it had."""
+        return self.improve(candidates, self.n_rows, resume=True) or candidates
+
+    def improve(self, candidates, n_rows, n_restarts=0, *, resume=False):
+        """Return those that there was time to improve on ``n_rows`` rows, the best first."""
         rows = np.sort(self.order[: min(n_rows, self.n_rows)])
         improved = []
         for candidate in candidates:
             if time.perf_counter() > self.deadline and (improved or np.isfinite(candidate.optimum.evidence)):
+                self.in_time = False
                 break
             with self.monitor.task(f"learn {candidate.optimum.network}"):
-                optimum = self._best_climb(self.datasets[candidate.scaling].take(rows), candidate.optimum, n_restarts)
+                data = self.datasets[candidate.scaling].take(rows)
+                optimum = self._best_climb(data, candidate.optimum, n_restarts, resume)
             self.monitor.report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {len(rows)} rows")
             improved.append(replace(candidate, optimum=optimum))
-        return sorted(improved or candidates, key=merit, reverse=True)
+        return sorted(improved, key=merit, reverse=True)
 
-    def _best_climb(self, data, start, n_restarts):
+    def _best_climb(self, data, start, n_restarts, resume):
         """Climb from the start, and from random points around it; return the best optimum."""
         settings = self.settings
         objective = Objective(data, settings.limit, settings.evidence, settings.n_jobs)
@@ -100,6 +108,7 @@ class Search:
                 point.network,
                 point.noise_variance,
                 prior_std=settings.prior_std,
+                center=start.center if resume else None,
                 optimizer=settings.optimizer,
                 deadline=self.deadline,
             )

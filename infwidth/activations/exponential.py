@@ -87,6 +87,11 @@ EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair, _expon
 GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair, _gaussian_curvature)
 
 
+def _scale_gradient(log_scale, scale):
+    """Return ∂L/∂b from ∂L/∂ log b². It is not used where b = 0, which is fixed."""
+    return 2.0 * log_scale / scale if scale else 0.0
+
+
 class Sin(BaseActivation):
     """φ(x) = sin(scale · x + phase).
 
@@ -107,7 +112,7 @@ class Sin(BaseActivation):
         return np.sin(finite(self, "phase")) ** 2, finite(self, "scale") ** 2
 
     def gradients(self, log_scale, linear):
-        return {"scale": 2.0 * log_scale / self.scale, "phase": np.sin(2.0 * self.phase) * linear[0]}
+        return {"scale": _scale_gradient(log_scale, self.scale), "phase": np.sin(2.0 * self.phase) * linear[0]}
 
     def __call__(self, x):
         return np.sin(self.scale * np.asarray(x) + self.phase)
@@ -146,7 +151,7 @@ class Exp(BaseActivation):
         self.scale = scale
 
     def gradients(self, log_scale, linear):
-        return {"scale": 2.0 * log_scale / self.scale}
+        return {"scale": _scale_gradient(log_scale, self.scale)}
 
     def dual_parameters(self):
         b2 = finite(self, "scale") ** 2

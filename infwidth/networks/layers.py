@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 
 from infwidth._recursion.program import Affine, Dual
 from infwidth.activations import get_activation
+from infwidth.activations.base import finite
 
 PARAMETRIZATIONS = ("ntk", "standard")
 
@@ -170,9 +171,9 @@ class Activation(Layer):
                 f"the activation {self.activation!r} has no parameters to learn: give an object that has some, "
                 "such as LeakyReLU(slope=0.1), or leave them fixed."
             )
-        values = {name: getattr(self.activation, name) for name in names}
+        values = {name: finite(self.activation, name) for name in names}
         for name, value in values.items():
-            if not value >= 0:
+            if value < 0:
                 raise ValueError(f"learning takes the logarithm of {name}: it must be positive, got {value!r}.")
         return values
 
