@@ -261,7 +261,7 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         if theta is None:
             theta = np.append(theta_of(self.network_), np.log(self.noise_variance_))
         theta = np.asarray(theta, dtype=float)
-        objective = Objective(self._data, self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,))
+        objective = Objective([self._data], self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,))
         with blas_threads(thread_count(self.n_jobs)):
             value, gradient, _ = objective.evaluate(with_theta(self.network_, theta[:-1]), np.exp(theta[-1]))
         return (value, gradient) if eval_gradient else value
@@ -315,7 +315,7 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         _check_positive("prior_std", self.prior_std)
         if self.max_optimizer_time is not None and callable(self.optimizer):
             raise ValueError(
-                "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let it keep the time itself."
+                "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let your optimizer stop."
             )
         return variance("noise_variance", self.noise_variance, positive=self.optimizer is not None)
 

@@ -26,8 +26,10 @@ class NNGPRegressor(BaseRegressor):
         ``(obj_func, initial_theta, bounds) -> (theta, func_min)``, or not at all. A variance of 0 stays 0.
     n_restarts_optimizer : int, default=0
         More starts of the search, drawn around the first.
-    max_optimizer_samples : int, default=2000
-        On more rows, learning uses a random subset of this size; the model is then conditioned on all rows.
+    max_optimizer_samples : int, default=10000
+        Most rows that learning uses. Up to 2000 are used as one set. More are split into blocks of neighbouring rows,
+        at most 1000 each, whose evidence is summed: time grows with their number. The model is then conditioned on
+        all rows.
     max_optimizer_time : float, optional
         Seconds after which learning ends with the best that it has found; conditioning on all rows comes after that.
         The result then depends on the speed of the machine. Not with an optimizer of your own. None means no limit.
@@ -127,7 +129,7 @@ class NNGPRegressor(BaseRegressor):
         noise_variance=0.1,
         optimizer="lml",
         n_restarts_optimizer=0,
-        max_optimizer_samples=2000,
+        max_optimizer_samples=10_000,
         max_optimizer_time=None,
         warm_start=False,
         prior_std=3.0,

@@ -184,7 +184,7 @@ def test_objective_gradient(evidence):
     rng = np.random.default_rng(0)
     data = Data(inputs(40), rng.standard_normal((40, 2)), rng.uniform(0.5, 3.0, 40), rng.uniform(0.0, 1.0, 40))
     network = network_of("relu")
-    objective = Objective(data, "nngp", evidence, nuggets=(1e-3,))
+    objective = Objective([data], "nngp", evidence, nuggets=(1e-3,))
 
     def value(theta):
         return objective.evaluate(with_theta(network, theta[:-1]), np.exp(theta[-1]))[0]
@@ -202,7 +202,8 @@ def test_weights_are_repeated_rows_to_the_evidence():
     merged = data.merged()
     assert len(merged.Y) == 15
     one, other = (
-        Objective(case, "nngp", log_marginal_likelihood, nuggets=(0.0,)).evaluate(MLP(), 0.3) for case in (data, merged)
+        Objective([case], "nngp", log_marginal_likelihood, nuggets=(0.0,)).evaluate(MLP(), 0.3)
+        for case in (data, merged)
     )
     assert_allclose(one[0], other[0], rtol=1e-11)
     assert_allclose(one[1], other[1], rtol=1e-9)

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._recursion.gradient import program_gradient
-from infwidth._threads import blas_threads, solver_threads
+from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
 from infwidth.networks import Network
 from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_of, with_theta
 
@@ -67,47 +67,58 @@ class Optimum:
 
 
 class Objective:
-    """Evidence of a network and a noise variance given data, with its gradient.
+    """Evidence of a network and a noise variance given blocks of data, with its gradient: the sum over the blocks.
 
     Parameters
     ----------
-    data : Data
+    blocks : list of Data
     limit : {"nngp", "ntk"}
     evidence : callable (tiles, Y) -> Evidence
         ``log_marginal_likelihood`` or ``leave_one_out``.
     n_jobs : int, optional
+        Threads: of the work on one block, or of several blocks at a time.
     nuggets : tuple of float, default=NUGGETS
     """
 
-    def __init__(self, data, limit, evidence, n_jobs=None, nuggets=NUGGETS):
-        self.data, self.limit, self.evidence, self.n_jobs, self.nuggets = data, limit, evidence, n_jobs, nuggets
+    def __init__(self, blocks, limit, evidence, n_jobs=None, nuggets=NUGGETS):
+        self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
         self.n_evaluations = 0
-        self._tiles = LowerTiles(len(data.Y))
+        self._tiles = [LowerTiles(len(data.Y)) for data in blocks]
 
     def evaluate(self, network, noise_variance):
         """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise."""
         self.n_evaluations += 1
-        weight = self.data.weight
-        engine = KernelEngine(network.lower(self.data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
-        source = KernelSource(engine, engine.rows(self.data.X), self.limit)
-        with blas_threads(solver_threads(len(weight), self.n_jobs)):
-            evidence, share = self._factor(source, noise_variance)
+        n_blocks, parts = len(self.blocks), {}
+        inside, n_blas = (self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)) if n_blocks == 1 else (1, 1)
+
+        def work(place):
+            parts[place] = self._evaluate_block(place, network, noise_variance, inside)
+
+        with blas_threads(n_blas):
+            for_each(work, range(n_blocks), 1 if n_blocks == 1 else thread_count(self.n_jobs))
+        values, gradients, nuggets = zip(*(parts[place] for place in range(n_blocks)), strict=True)
+        return sum(values), sum(gradients), max(nuggets)
+
+    def _evaluate_block(self, place, network, noise_variance, n_jobs):
+        data = self.blocks[place]
+        engine = KernelEngine(network.lower(data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=n_jobs)
+        source = KernelSource(engine, engine.rows(data.X), self.limit)
+        evidence, share = self._factor(source, noise_variance, data, self._tiles[place])
         nugget = share * float(np.mean(source.diagonal()))
-        total = noise_variance + nugget
-        value, slope = differences(self.data, total)
-        value, slope = value + evidence.value, slope + float(np.sum(evidence.diagonal() / weight))
-        evidence.tiles.add_to_diagonal(np.full(len(weight), share * slope / len(weight)))  # the nugget follows K
+        value, slope = differences(data, noise_variance + nugget)
+        value, slope = value + evidence.value, slope + float(np.sum(evidence.diagonal() / data.weight))
+        evidence.tiles.add_to_diagonal(np.full(len(data.Y), share * slope / len(data.Y)))  # the nugget follows K
         gradient = theta_gradient(network, program_gradient(source, evidence.tiles))
-        self._tiles = evidence.tiles
+        self._tiles[place] = evidence.tiles
         return float(value), np.append(gradient, noise_variance * slope), nugget
 
-    def _factor(self, source, noise_variance):
+    def _factor(self, source, noise_variance, data, tiles):
         mean = float(np.mean(source.diagonal()))
         for share in self.nuggets:
-            source.fill(self._tiles)
-            self._tiles.add_to_diagonal((noise_variance + share * mean) / self.data.weight)
+            source.fill(tiles)
+            tiles.add_to_diagonal((noise_variance + share * mean) / data.weight)
             try:
-                return self.evidence(self._tiles, self.data.Y), share
+                return self.evidence(tiles, data.Y), share
             except LinAlgError:
                 continue
         raise LinAlgError(

@@ -1,8 +1,10 @@
 """Learning on few rows first: many candidates, then fewer, each stage from where the last one ended.
 
-1. *Screening*, a small subset: every network with every scaling of the features, one common input variance.
+1. *Screening*, a small random subset: every network with every scaling of the features, one common input variance.
 2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them.
-3. *Refinement*, the largest subset: the best of those.
+3. *Refinement*, all rows up to ``WHOLE_ROWS``: the best of those. Many more rows are split into blocks of neighbours,
+   whose evidence is summed: each network on some of the blocks, then the best on as many as are asked for. A random
+   subset of that size has gaps where all rows have none, and would not show what varies on short distances.
 
 Networks are compared by their merit: their evidence less one for each learned variance.
 """
@@ -12,10 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from infwidth._inference.blocks import neighbouring_blocks
 from infwidth._inference.search import Objective, Optimum, climb
 from infwidth.networks.theta import theta_of
 
-SCREENING_ROWS, RELEVANCE_ROWS, N_FINALISTS = 500, 1000, 2
+SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 1000, 2
 TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
 
 
@@ -76,6 +79,8 @@ class Search:
         relevance = relevance or _best_scalings(screened)
         if self.n_rows <= RELEVANCE_ROWS:
             return relevance
+        if self.n_rows > WHOLE_ROWS:
+            relevance = self.improve(relevance, 2 * WHOLE_ROWS) or relevance
         return self.improve(relevance[:N_FINALISTS], self.n_rows) or relevance[:N_FINALISTS]
 
     def resume(self, candidates):
@@ -84,23 +89,32 @@ class Search:
 
     def improve(self, candidates, n_rows, n_restarts=0, *, resume=False):
         """Return those that there was time to improve on ``n_rows`` rows, the best first."""
-        rows = np.sort(self.order[: min(n_rows, self.n_rows)])
-        improved = []
+        groups, improved = self._groups(candidates[0], min(n_rows, self.n_rows)), []
         for candidate in candidates:
             if time.perf_counter() > self.deadline and (improved or np.isfinite(candidate.optimum.evidence)):
                 self.in_time = False
                 break
             with self.monitor.task(f"learn {candidate.optimum.network}"):
-                data = self.datasets[candidate.scaling].take(rows)
-                optimum = self._best_climb(data, candidate.optimum, n_restarts, resume)
-            self.monitor.report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {len(rows)} rows")
+                blocks = [self.datasets[candidate.scaling].take(rows) for rows in groups]
+                optimum = self._best_climb(blocks, candidate.optimum, n_restarts, resume)
+            total = sum(map(len, groups))
+            self.monitor.report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {total} rows")
             improved.append(replace(candidate, optimum=optimum))
         return sorted(improved, key=merit, reverse=True)
 
-    def _best_climb(self, data, start, n_restarts, resume):
+    def _groups(self, candidate, n_rows):
+        """Return the rows of each block, about ``n_rows`` in all; the candidate says which rows are neighbours."""
+        if n_rows <= WHOLE_ROWS:
+            return [np.sort(self.order[:n_rows])]
+        X = self.datasets[candidate.scaling].X
+        blocks = neighbouring_blocks(X * np.sqrt(candidate.optimum.network.input_variances(X.shape[1])), BLOCK_ROWS)
+        n_blocks = min(len(blocks), -(-n_rows // len(blocks[0])))
+        return [blocks[place] for place in self.random_state.permutation(len(blocks))[:n_blocks]]
+
+    def _best_climb(self, blocks, start, n_restarts, resume):
         """Climb from the start, and from random points around it; return the best optimum."""
         settings = self.settings
-        objective = Objective(data, settings.limit, settings.evidence, settings.n_jobs)
+        objective = Objective(blocks, settings.limit, settings.evidence, settings.n_jobs)
         starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(

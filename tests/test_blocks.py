@@ -1,0 +1,65 @@
+"""Learning on blocks of neighbouring rows."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from infwidth import NNGPRegressor
+from infwidth._inference import selection
+from infwidth._inference.blocks import neighbouring_blocks
+from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._inference.search import Data, Objective
+from infwidth.networks import MLP
+
+
+def data(n, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (n, 2))
+    return Data(X, np.sin(25 * X[:, :1]) + 0.1 * rng.standard_normal((n, 1)), np.ones(n), np.zeros(n))
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 1), (10, 3), (100, 100), (101, 13), (64, 8)])
+def test_blocks_are_a_partition_of_even_sizes(n, size):
+    blocks = neighbouring_blocks(data(n).X, size)
+    assert_array_equal(np.sort(np.concatenate(blocks)), np.arange(n))
+    sizes = [len(rows) for rows in blocks]
+    assert max(sizes) == sizes[0] <= size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_blocks_are_neighbours_along_the_widest_feature():
+    X = np.column_stack([np.arange(8.0)[::-1], np.zeros(8)])
+    assert_array_equal(neighbouring_blocks(X, 4), [[4, 5, 6, 7], [0, 1, 2, 3]])
+    assert len(neighbouring_blocks(np.zeros((9, 3)), 4)) == 4  # equal rows are split all the same
+
+
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+def test_objective_is_the_sum_over_blocks(evidence):
+    whole = data(60)
+    parts = [whole.take(rows) for rows in neighbouring_blocks(whole.X, 20)]
+    network = MLP(2, "erf", input_variance=[0.5, 2.0])
+    both = Objective(parts, "nngp", evidence, n_jobs=2).evaluate(network, 0.1)
+    single = [Objective([part], "nngp", evidence).evaluate(network, 0.1) for part in parts]
+    assert_allclose(both[0], sum(value for value, _, _ in single), rtol=1e-12)
+    assert_allclose(both[1], sum(gradient for _, gradient, _ in single), rtol=1e-10)
+    assert both[2] == max(nugget for _, _, nugget in single)
+
+
+def test_blocks_show_what_varies_on_short_distances(monkeypatch):
+    """A wave with a period of 0.16 on a trend: a random 60 of 600 rows have one in 0.03, a block one in 0.003."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (600, 1))
+
+    def target(x):
+        return 3 * np.abs(x[:, 0]) + np.sin(40 * x[:, 0])
+
+    y = target(x) + 0.1 * rng.standard_normal(600)
+    network, few = MLP(1, "erf"), {"max_optimizer_samples": 60, "random_state": 0}
+    scattered = NNGPRegressor(network, **few).fit(x, y)
+    monkeypatch.setattr(selection, "WHOLE_ROWS", 59)
+    monkeypatch.setattr(selection, "BLOCK_ROWS", 30)
+    dense = NNGPRegressor(network, **few).fit(x, y)
+    grid = np.linspace(-1, 1, 200)[:, None]
+    errors = [np.sqrt(np.mean((model.predict(grid) - target(grid)) ** 2)) for model in (dense, scattered)]
+    assert errors[0] < 0.5 * errors[1]
+    assert dense.log_marginal_likelihood_value_ > scattered.log_marginal_likelihood_value_ + 50
