@@ -4,8 +4,8 @@
 
 The infinitely wide network stands beside two models that also predict a standard deviation, Bayesian ridge and
 scikit-learn's Gaussian process with an RBF kernel, and beside ordinary least squares, whose standard deviation is
-that of its training residuals. All see the same random splits. NNGPRegressor has its defaults: it learns
-network, variances and noise from the training rows alone, by their marginal likelihood.
+that of its training residuals. All see the same random splits. NNGPRegressor has its defaults: it learns the
+variances and the noise of a few networks from the training rows alone, by their marginal likelihood, and averages them.
 """
 
 import argparse
@@ -125,8 +125,7 @@ def plot(axes, title, shown):
         axes.errorbar(y[mask], mean[mask], Z * std[mask], fmt="o", ms=3, lw=0.7, color=colour, label=text)
     ends = [y.min(), y.max()]
     axes.plot(ends, ends, color="0.5", lw=1, zorder=0)
-    network = model.network_
-    axes.set_title(title.split(":")[0] + f": {network.activation}, depth {network.depth}", fontsize=10)
+    axes.set_title(f"{title.split(':')[0]}: average of {np.sum(model.network_weights_ > 0)} networks", fontsize=10)
     axes.set_xlabel("observed, held out")
     axes.set_ylabel(f"predicted, with {LEVEL:.0%} interval")
     axes.legend(fontsize=8, loc="upper left")
