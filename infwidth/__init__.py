@@ -1,6 +1,7 @@
 """Scikit-learn estimators for infinitely wide neural networks."""
 
+from infwidth.ntk_regression import NTKRegressor
 from infwidth.regression import NNGPRegressor
 
-__all__ = ["NNGPRegressor"]
+__all__ = ["NNGPRegressor", "NTKRegressor"]
 __version__ = "0.1.0"

@@ -136,12 +136,20 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         self.feature_relevance_ = _share(self.network_.input_variances(self.n_features_in_))
         self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best, posteriors[0], datasets)
         self.jitter_ = posteriors[0].jitter
+        kept = [
+            (candidate.optimum, datasets[candidate.scaling], posterior)
+            for candidate, posterior in zip(ranked, posteriors, strict=False)
+        ]
         self._mixture = Mixture(
             [
-                Component(weight, posterior, scalers[candidate.scaling], candidate.optimum.noise_variance)
-                for weight, posterior, candidate in zip(weights, posteriors, ranked, strict=False)
+                Component(weight, predictive, scalers[candidate.scaling], candidate.optimum.noise_variance)
+                for weight, predictive, candidate in zip(weights, self._predictives(kept), ranked, strict=False)
             ]
         )
+
+    def _predictives(self, kept):
+        """Return what predicts, for each (optimum, data, posterior) in use, the best first: the posterior itself."""
+        return [posterior for _, _, posterior in kept]
 
     def _origin(self, scalers):
         """Return what learned candidates belong to."""

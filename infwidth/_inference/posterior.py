@@ -48,14 +48,14 @@ class Posterior:
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
         mean = np.empty((len(X), self.alpha.shape[1]))
-        for block in _blocks(len(X), MEAN_ROWS):
+        for block in row_blocks(len(X), MEAN_ROWS):
             mean[block] = self.source.dot(self.source.rows(X[block]), self.alpha)
         return mean
 
     def mean_and_variance(self, X):
         """Return the mean, shape (m, n_outputs), and the variance of the latent function, shape (m,) (RW 2.26)."""
         mean, variance = np.empty((len(X), self.alpha.shape[1])), np.empty(len(X))
-        for block in _blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
+        for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
             rows, cross = self._cross(X[block])
             mean[block] = self._cross_mean(cross)
             self.factor.half_solve(cross)
@@ -100,5 +100,6 @@ def sample_gaussian(mean, covariance, n_samples, random_state):
     return mean[:, :, None] + np.einsum("ij,jkl->ikl", root, normal, optimize=True)
 
 
-def _blocks(n, size):
+def row_blocks(n, size):
+    """Return slices of at most ``size`` of n rows."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

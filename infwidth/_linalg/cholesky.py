@@ -76,13 +76,18 @@ class Cholesky:
 
     def solve(self, B):
         """Return A⁻¹B for B of shape (n, m)."""
-        tiles, blocks = self.tiles, self.tiles.split(B)
-        self.half_solve(blocks)
+        blocks = self.tiles.split(B)
+        self.solve_blocks(blocks)
+        return np.concatenate(blocks)
+
+    def solve_blocks(self, blocks, first=0):
+        """Overwrite the blocks of B with those of A⁻¹B. Parameters as for ``half_solve``."""
+        tiles = self.tiles
+        self.half_solve(blocks, first)
         for k in reversed(range(tiles.n_blocks)):  # L⁻ᵀ
             for i in range(k + 1, tiles.n_blocks):
                 blas.dgemm(-1.0, tiles[i, k], blocks[i], 1.0, blocks[k], trans_a=1, overwrite_c=1)
             blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, trans_a=1, overwrite_b=1)
-        return np.concatenate(blocks)
 
     def log_determinant(self):
         """Return log det A."""

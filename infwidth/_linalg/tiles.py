@@ -1,6 +1,7 @@
 """The lower triangle of a symmetric matrix, as square tiles."""
 
 import numpy as np
+from scipy.linalg import blas
 
 TILE = 1024  # rows of a tile: large enough for BLAS to run at full speed
 
@@ -62,6 +63,16 @@ class LowerTiles:
     def split(self, B):
         """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""
         return [np.array(B[self.rows(i)], order="F", dtype=float) for i in range(self.n_blocks)]
+
+    def dot_blocks(self, blocks):
+        """Return the product of the symmetric matrix with B, as blocks (see ``split``)."""
+        product = [np.zeros_like(block, order="F") for block in blocks]
+        for i in range(self.n_blocks):
+            blas.dsymm(1.0, self[i, i], blocks[i], 1.0, product[i], lower=1, overwrite_c=1)
+            for j in range(i):
+                blas.dgemm(1.0, self[i, j], blocks[j], 1.0, product[i], overwrite_c=1)
+                blas.dgemm(1.0, self[i, j], blocks[i], 1.0, product[j], trans_a=1, overwrite_c=1)
+        return product
 
     def dense(self):
         """Return the symmetric matrix as one array."""

@@ -131,20 +131,24 @@ class KernelSource:
             place = np.arange(start, stop)
             tile[place, place] = self.diagonal()[i0 + place]
 
-    def fill_cross(self, rows, tiles):
+    def fill_cross(self, rows, tiles, nngp_tiles=None):
         """Write the kernel of the own rows with other rows.
 
         Parameters
         ----------
         rows : Rows
-        tiles : iterable of (first own row, Fortran-ordered array of shape (own rows, rows))
+        tiles : list of (first own row, Fortran-ordered array of shape (own rows, rows))
+        nngp_tiles : list of Fortran-ordered arrays, optional
+            Where the source is an NTK: the same for the NNGP kernel, in the same pass.
         """
         m = len(rows.inputs)
-        panels = [(i0, tile, start) for i0, tile in tiles for start in range(0, m, PANEL)]
+        panels = [(place, start) for place in range(len(tiles)) for start in range(0, m, PANEL)]
 
         def panel(item):
-            i0, tile, start = item
-            self._block(rows, start, min(start + PANEL, m), i0, i0 + tile.shape[0], tile.T, row=start)
+            place, start = item
+            i0, tile = tiles[place]
+            nngp = None if nngp_tiles is None else nngp_tiles[place].T
+            self._block(rows, start, min(start + PANEL, m), i0, i0 + tile.shape[0], tile.T, nngp, row=start)
 
         self.engine.run(panel, panels)
 
@@ -168,8 +172,8 @@ class KernelSource:
         """Return the matrix of a set of rows."""
         return self.engine.symmetric(rows, **{self.limit: True})[self.limit == "ntk"]
 
-    def _block(self, rows, a0, a1, b0, b1, out, **place):
-        outputs = (NOT_WANTED, out) if self.limit == "ntk" else (out, NOT_WANTED)
+    def _block(self, rows, a0, a1, b0, b1, out, nngp=None, **place):
+        outputs = (NOT_WANTED if nngp is None else nngp, out) if self.limit == "ntk" else (out, NOT_WANTED)
         self.engine.block(rows, a0, a1, self.own, b0, b1, *outputs, **place)
 
 

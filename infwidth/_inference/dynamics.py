@@ -1,0 +1,152 @@
+"""Gradient descent on ½ · mean squared error, one eigenvalue of the NTK at a time (Lee et al. 2019; maths 7).
+
+With rows of weight w, k outputs, N = k Σw and the eigenvalues λ of W^½ Θ W^½, whose ridge is ρ, the error along an
+eigenvector after time t is e^{-(λ+ρ)t/N} of what it was. Predictions need
+
+    s_t = (1 - e^{-(λ+ρ)t/N}) / (λ+ρ),
+
+or the same for steps of finite size. Both are 1/(λ+ρ) at t = ∞.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import eigh, eigvalsh
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.model_selection import KFold
+
+from infwidth._linalg.memory import require_memory
+
+DENSE_BYTES = 32  # times n²: the matrix, its eigenvectors and LAPACK's work space
+N_FOLDS, N_TIMES = 5, 100  # of the choice of a time
+INTEGER = 1e-6  # how far from an integer the number of steps may be
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the error falls: gradient flow, or steps of ``learning_rate`` with heavy-ball ``momentum``."""
+
+    learning_rate: float | None = None
+    momentum: float = 0.0
+
+    def steps(self, time):
+        """Return the number of steps that make up a time, or raise if there is none."""
+        steps = time / self.learning_rate
+        if abs(steps - np.round(steps)) > INTEGER * max(1.0, steps):
+            raise ValueError(
+                f"training_time must be a multiple of learning_rate: {time} is {steps:.6g} steps of {self.learning_rate}."
+            )
+        return int(np.round(steps))
+
+    def largest_rate(self, largest):
+        """Return the learning rate from which steps diverge, for the largest (λ+ρ)/N."""
+        return 2.0 * (1.0 + self.momentum) / largest
+
+    def filter(self, values, n, time):
+        """Return s_t for the values λ+ρ >= 0, shape (n_values,)."""
+        values = np.asarray(values, dtype=float)
+        if self.learning_rate is not None and self.learning_rate >= self.largest_rate(values.max() / n):
+            raise ValueError(
+                f"gradient descent diverges with learning_rate={self.learning_rate}: it must be below "
+                f"{self.largest_rate(values.max() / n):.6g} (max_learning_rate_)."
+            )
+        if np.isinf(time):
+            return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+        if self.learning_rate is None:
+            decay = -np.expm1(-values * (time / n))
+            return np.divide(decay, values, out=np.full_like(values, time / n), where=values > 0)
+        return self._after_steps(values / n, self.steps(time)) / n
+
+    def _after_steps(self, rates, n_steps):
+        """Return s after steps: s' = (1+μ-ηx) s - μ s₋₁ + η from s = s₋₁ = 0, by powers of a 3 x 3 matrix each."""
+        step = np.zeros((len(rates), 3, 3))
+        step[:, 0, 0] = 1.0 + self.momentum - self.learning_rate * rates
+        step[:, 0, 1], step[:, 0, 2] = -self.momentum, self.learning_rate
+        step[:, 1, 0] = step[:, 2, 2] = 1.0
+        return np.linalg.matrix_power(step, n_steps)[:, 0, 2]
+
+
+class Spectrum:
+    """Eigenvalues and eigenvectors of W^½ Θ W^½.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+        Θ; overwritten.
+    weight : ndarray of shape (n,)
+    ridge : float
+        ρ.
+    n_outputs : int
+    """
+
+    def __init__(self, matrix, weight, ridge, n_outputs):
+        self.root, self.ridge = np.sqrt(weight), ridge
+        self.n = float(weight.sum()) * n_outputs
+        matrix *= self.root[:, None]
+        matrix *= self.root
+        values, self.vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
+        self.values = np.maximum(values, 0.0)  # below zero is rounding
+
+    @cached_property
+    def decaying(self):
+        """λ + ρ; what is zero to working precision is zero."""
+        total = self.values + self.ridge
+        return np.where(total > np.finfo(float).eps * len(total) * total.max(), total, 0.0)
+
+    def project(self, B):
+        """Return the coordinates of W^½ B in the eigenvectors."""
+        return self.vectors.T @ (self.root[:, None] * B)
+
+    def smooth(self, B, s):
+        """Return W^½ U diag(s) Uᵀ W^½ B for B of shape (n, m): what makes weights of the training targets."""
+        return self.root[:, None] * (self.vectors @ (s[:, None] * self.project(B)))
+
+
+def dense_kernel(source, max_memory=None):
+    """Return the matrix of a source, or raise a MemoryError where its eigenvectors do not fit."""
+    task = f"the eigenvectors of {source.n:,} rows, for a finite training time,"
+    require_memory(DENSE_BYTES * source.n**2, max_memory, task)
+    return source.full(source.own)
+
+
+def largest_eigenvalue(source, weight):
+    """Return the largest eigenvalue of W^½ Θ W^½, by Lanczos with products of the kernel that is never stored."""
+    root = np.sqrt(weight)
+    if source.n < 100:
+        return float(eigvalsh(root[:, None] * source.full(source.own) * root)[-1])
+
+    def product(v):
+        return root * source.dot(source.own, (root * v.ravel())[:, None])[:, 0]
+
+    operator = LinearOperator((source.n, source.n), matvec=product, dtype=float)
+    return float(eigsh(operator, 1, v0=root, tol=1e-8, return_eigenvectors=False)[0])
+
+
+def validated_time(matrix, weight, ridge, Y, descent, random_state):
+    """Return the time with the smallest error of the mean on rows held out, of a geometric grid and ∞; 5 folds.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, n)
+        Θ.
+    """
+    folds = list(KFold(min(N_FOLDS, len(Y)), shuffle=True, random_state=random_state).split(Y))
+    errors, times = 0.0, None
+    for train, test in folds:
+        spectrum = Spectrum(matrix[np.ix_(train, train)], weight[train], ridge, Y.shape[1])
+        times = _times(spectrum, descent) if times is None else times
+        cross = (matrix[np.ix_(test, train)] * spectrum.root) @ spectrum.vectors
+        target = spectrum.project(Y[train])
+        means = [cross @ (descent.filter(spectrum.decaying, spectrum.n, t)[:, None] * target) for t in times]
+        errors = errors + np.array([np.sum(weight[test, None] * (mean - Y[test]) ** 2) for mean in means])
+    return float(times[np.argmin(errors)])
+
+
+def _times(spectrum, descent):
+    """Return times from before anything is learned to after everything is, and ∞."""
+    decaying = spectrum.decaying[spectrum.decaying > 0]
+    times = spectrum.n * np.geomspace(0.01 / decaying.max(), 100.0 / decaying.min(), N_TIMES)
+    if descent.learning_rate is not None:
+        times = np.unique(np.ceil(times / descent.learning_rate)) * descent.learning_rate
+    return [*times, np.inf]

@@ -1,0 +1,157 @@
+"""The law of infinitely wide networks after training by gradient descent (Lee et al. 2019, equations 14 to 16).
+
+A trained network is its random initial function plus a linear map A of its errors on the training rows,
+f_t(x) = f₀(x) + A_t (y - f₀(X)). So over initialisations it is Gaussian, with (maths 7.2)
+
+    mean A_t y,    covariance K_xx' + A_t K_XX A_t'ᵀ - A_t K_Xx' - (A_t' K_Xx)ᵀ,    A_t = Θ_xX S_t.
+"""
+
+from copy import copy
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import blas
+
+from infwidth._inference.dynamics import Spectrum, dense_kernel
+from infwidth._inference.posterior import BLOCK_BYTES, MEAN_ROWS, row_blocks
+from infwidth._linalg.tiles import LowerTiles
+
+
+class Ensemble:
+    """Trained networks given data; what ``Posterior`` is to a Gaussian process.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Of the Gaussian process with Θ as its prior.
+    prior : KernelSource
+        K, of the same rows.
+    weight : ndarray of shape (n,)
+    ridge : float
+        The noise variance of a row is ridge / weight.
+    descent : Descent
+    time : float
+    max_memory : int or str, optional
+    """
+
+    def __init__(self, posterior, prior, weight, ridge, descent, time, max_memory=None):
+        self.source, self.prior, self.Y, self.noise = posterior.source, prior, posterior.Y, posterior.noise
+        self.jitter, self.weight, self.ridge, self.descent = posterior.jitter, weight, ridge, descent
+        self.max_memory = max_memory
+        self.tiles = LowerTiles(self.source.n)  # of K
+        prior.fill(self.tiles)
+        self.factor = posterior.factor if np.isinf(time) and descent.learning_rate is None else None
+        self._set_time(time)
+
+    @cached_property
+    def spectrum(self):
+        """Eigenvalues and eigenvectors of Θ."""
+        matrix = dense_kernel(self.source, self.max_memory)
+        return Spectrum(matrix, self.weight, self.ridge + self.jitter, self.Y.shape[1])
+
+    def at(self, time):
+        """Return the same ensemble at another time."""
+        _ = self.spectrum  # which the copy shares
+        other = copy(self)
+        other.factor = None
+        other._set_time(time)
+        return other
+
+    def _set_time(self, time):
+        self._s = None if self.factor is not None else self._filter(time)
+        alpha = self.tiles.split(self.Y)
+        self._smooth(alpha)
+        self.alpha = np.concatenate(alpha)
+
+    def _filter(self, time):
+        return self.descent.filter(self.spectrum.decaying, self.spectrum.n, time)
+
+    def _smooth(self, blocks):
+        """Overwrite the blocks of B with those of S B; at the end of training S is the inverse of Θ + diag(noise)."""
+        if self.factor is not None:
+            self.factor.solve_blocks(blocks)
+            return
+        smooth = self.spectrum.smooth(np.concatenate(blocks), self._s)
+        for place, block in enumerate(blocks):
+            block[:] = smooth[self.tiles.rows(place)]
+
+    def staged_mean(self, X, times):
+        """Return the means at new inputs, shape (m, n_outputs), at each time."""
+        spectrum, target = self.spectrum, self.spectrum.project(self.Y)
+        weights = [self._filter(time)[:, None] * target for time in times]
+        means = np.empty((len(times), len(X), self.Y.shape[1]))
+        for block in row_blocks(len(X), MEAN_ROWS):
+            rows = self.source.rows(X[block])
+            projected = self.source.dot(rows, spectrum.root[:, None] * spectrum.vectors)
+            for mean, weight in zip(means, weights, strict=True):
+                mean[block] = projected @ weight
+        return means
+
+    def staged_fit(self, times):
+        """Return the means at the training rows, shape (n, n_outputs), at each time."""
+        spectrum, target = self.spectrum, self.spectrum.project(self.Y)
+        return [
+            spectrum.vectors @ ((spectrum.values * self._filter(time))[:, None] * target) / spectrum.root[:, None]
+            for time in times
+        ]
+
+    def mean(self, X):
+        """Return the mean at new inputs, shape (m, n_outputs)."""
+        return np.concatenate(
+            [self.source.dot(self.source.rows(X[block]), self.alpha) for block in row_blocks(len(X), MEAN_ROWS)]
+        )
+
+    def mean_and_variance(self, X):
+        """Return mean, shape (m, n_outputs), and variance, shape (m,), of a trained network's output."""
+        mean, variance = np.empty((len(X), self.Y.shape[1])), np.empty(len(X))
+        for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
+            rows, mean[block], weights, rest = self._weights(X[block])
+            variance[block] = rows.nngp + sum(np.einsum("ij,ij->j", w, r) for w, r in zip(weights, rest, strict=True))
+        return mean, np.maximum(variance, 0.0)
+
+    def mean_and_covariance(self, X):
+        """Return mean, shape (m, n_outputs), and covariance, shape (m, m), of a trained network's outputs."""
+        rows, mean, weights, rest = self._weights(X)
+        covariance = self.prior.full(rows).T
+        for w, r in zip(weights, rest, strict=True):
+            blas.dsyr2k(0.5, w, r, 1.0, covariance, trans=1, lower=1, overwrite_c=1)
+        covariance = np.tril(covariance)
+        covariance += np.tril(covariance, -1).T
+        return mean, covariance
+
+    def leave_one_out(self):
+        """Return mean and variance, with the noise of the row, of each target given the others, at t = ∞ (maths 7.6).
+
+        With B = S, the weights of the others are -B_ij/B_ii: the mean is RW 5.12, the variance (B K B)_ii / B_ii².
+        """
+        if self.factor is None:
+            raise ValueError(
+                "leave-one-out has a closed form at the end of training only: use training_time=inf without "
+                "learning_rate, or cross_val_predict."
+            )
+        n, own, spread = self.source.n, np.empty(self.source.n), np.empty(self.source.n)
+        for k in range(self.tiles.n_blocks):
+            place = self.tiles.rows(k)
+            unit = np.zeros((n, self.tiles.size(k)))
+            unit[place] = np.eye(self.tiles.size(k))
+            columns = self.tiles.split(unit)
+            self._smooth(columns)
+            product = self.tiles.dot_blocks(columns)
+            own[place] = np.diag(columns[k])
+            spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
+        return self.Y - self.alpha / own[:, None], spread / own**2 + self.noise
+
+    def _weights(self, X):
+        """Return new rows, the mean, and as blocks Aᵀ and K_XX Aᵀ - 2 K_Xx."""
+        rows, tiles = self.source.rows(X), self.tiles
+        weights, cross = (
+            [np.empty((tiles.size(i), len(X)), order="F") for i in range(tiles.n_blocks)] for _ in range(2)
+        )
+        places = [(int(tiles.edges[i]), block) for i, block in enumerate(weights)]
+        self.source.fill_cross(rows, places, cross)
+        mean = sum(block.T @ self.alpha[tiles.rows(i)] for i, block in enumerate(weights))
+        self._smooth(weights)
+        rest = tiles.dot_blocks(weights)
+        for product, block in zip(rest, cross, strict=True):
+            np.subtract(product, 2.0 * block, out=product)
+        return rows, mean, weights, rest
