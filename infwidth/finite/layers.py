@@ -97,6 +97,15 @@ def backward(layers: list[Step], values, delta) -> Iterator[tuple[Weights, np.nd
         yield layer, inputs, above
 
 
+def by_parameter(layer: Weights, inputs, delta) -> Iterator[np.ndarray]:
+    """Yield gδ for the biases, then g a δ for the weights, of shape (n_networks, n_samples, n_parameters)."""
+    if layer.bias_speed > 0:
+        yield np.sqrt(layer.bias_speed) * delta
+    if np.any(layer.weight_speed > 0):
+        weight = (np.sqrt(layer.weight_speed) * inputs)[..., :, None] * delta[..., None, :]
+        yield weight.reshape(*delta.shape[:2], -1)
+
+
 def descend(layers, X, y, learning_rate, n_steps):
     """Train a block of networks in place."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported below

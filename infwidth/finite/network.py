@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state
 
 from infwidth._recursion.program import Dual
-from infwidth.finite.layers import Weights, backward, block, descend, draw, forward, transpose
+from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
 from infwidth.networks import Network
 from infwidth.networks.layers import check_width
 
-BLOCK = 2**16  # hidden values that training holds at once; larger blocks leave the cache
+BLOCK = 2**15  # hidden values that training holds at once; larger blocks leave the cache
 
 
 class FiniteNetwork:
@@ -164,7 +164,8 @@ class FiniteNetwork:
         Returns
         -------
         ndarray of shape (n_networks, n_samples, n_outputs, n_parameters)
-            Layer by layer, first to last, without the frozen ones: the weights row by row, then the biases.
+            Layer by layer, first to last, without the frozen ones: the weights row by row, then the biases if it has
+            any.
 
         Raises
         ------
@@ -173,12 +174,9 @@ class FiniteNetwork:
         """
         outputs = []
         for output in range(self.n_outputs):
-            parts: list = []
-            for layer, a, delta in self._output_gradients(X, output):
-                if layer.trainable:
-                    weight = (np.sqrt(layer.weight_speed) * a)[..., :, None] * delta[..., None, :]
-                    parts = [weight.reshape(*delta.shape[:2], -1), np.sqrt(layer.bias_speed) * delta, *parts]
-            outputs.append(np.concatenate(parts, axis=-1) if parts else np.zeros((*delta.shape[:2], 0)))
+            parts = [part for gradients in self._output_gradients(X, output) for part in by_parameter(*gradients)]
+            shape = (self.n_networks or 1, len(X), 0)
+            outputs.append(np.concatenate([np.zeros(shape), *reversed(parts)], axis=-1))
         return self._shaped(np.stack(outputs, axis=2))
 
     def train(self, X, y, *, learning_rate=1.0, n_steps=1000):
