@@ -75,12 +75,18 @@ def test_a_limit_of_time_ends_learning(evaluated):
     assert model.score(X, y) > 0.5
 
 
-@pytest.mark.parametrize("stages", ["all rows at once", "growing subsets"])
+STAGES = {
+    "all rows at once": {},
+    "growing subsets": {"SCREENING_ROWS": 20, "RELEVANCE_ROWS": 30},
+    "blocks": {"SCREENING_ROWS": 10, "RELEVANCE_ROWS": 15, "WHOLE_ROWS": 15, "BLOCK_ROWS": 10},
+}
+
+
+@pytest.mark.parametrize("stages", STAGES)
 def test_whenever_the_time_ends(monkeypatch, clock, stages):
     """In a climb, between two of them or between stages: a usable model, and no word of convergence."""
-    if stages == "growing subsets":
-        monkeypatch.setattr(selection, "SCREENING_ROWS", 20)
-        monkeypatch.setattr(selection, "RELEVANCE_ROWS", 30)
+    for name, value in STAGES[stages].items():
+        monkeypatch.setattr(selection, name, value)
     full = NNGPRegressor(NETWORK, random_state=0, max_optimizer_time=1e9).fit(X, y)
     assert full.converged_
     looks = clock.count
