@@ -368,3 +368,13 @@ def test_leave_one_out_density_ranks_the_networks():
         density.append(norm.logpdf(WAVE_TARGET[:60], mean, std).sum() + 60 * np.log(model.y_std_[0]))
     assert_allclose(model.evidence_[: len(density)], density, rtol=1e-6)
     assert model.log_marginal_likelihood_value_ != model.evidence_[0]
+
+
+@pytest.mark.parametrize("learn_activation", [False, True])
+def test_trial_points_without_a_finite_kernel_are_turned_back_from(learn_activation):
+    """The kernel of e^x overflows a few steps away from any start."""
+    network = MLP(1, Exp(0.2), learn_activation=learn_activation)
+    fixed = NNGPRegressor(network, optimizer=None).fit(X, y)
+    learned = NNGPRegressor(network).fit(X, y)
+    assert learned.log_marginal_likelihood_value_ > fixed.log_marginal_likelihood_value_ + 10
+    assert np.isfinite(learned.predict(X)).all()

@@ -35,7 +35,7 @@ class Descent:
         steps = time / self.learning_rate
         if abs(steps - np.round(steps)) > INTEGER * max(1.0, steps):
             raise ValueError(
-                f"training_time must be a multiple of learning_rate: {time} is {steps:.6g} steps of {self.learning_rate}."
+                f"a training time must be a multiple of learning_rate: {time} is {steps:.6g} x {self.learning_rate}."
             )
         return int(np.round(steps))
 

@@ -115,8 +115,8 @@ class Ensemble:
         covariance = self.prior.full(rows).T
         for w, r in zip(weights, rest, strict=True):
             blas.dsyr2k(0.5, w, r, 1.0, covariance, trans=1, lower=1, overwrite_c=1)
-        covariance = np.tril(covariance)
-        covariance += np.tril(covariance, -1).T
+        upper = np.triu_indices(len(X), 1)
+        covariance[upper] = covariance.T[upper]
         return mean, covariance
 
     def leave_one_out(self):
@@ -136,7 +136,8 @@ class Ensemble:
             unit[place] = np.eye(self.tiles.size(k))
             columns = self.tiles.split(unit)
             self._smooth(columns)
-            product = self.tiles.dot_blocks(columns)
+            product = [np.zeros_like(block) for block in columns]
+            self.tiles.add_product(columns, product)
             own[place] = np.diag(columns[k])
             spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
         return self.Y - self.alpha / own[:, None], spread / own**2 + self.noise
@@ -144,14 +145,14 @@ class Ensemble:
     def _weights(self, X):
         """Return new rows, the mean, and as blocks Aᵀ and K_XX Aᵀ - 2 K_Xx."""
         rows, tiles = self.source.rows(X), self.tiles
-        weights, cross = (
+        weights, rest = (
             [np.empty((tiles.size(i), len(X)), order="F") for i in range(tiles.n_blocks)] for _ in range(2)
         )
         places = [(int(tiles.edges[i]), block) for i, block in enumerate(weights)]
-        self.source.fill_cross(rows, places, cross)
+        self.source.fill_cross(rows, places, rest)
         mean = sum(block.T @ self.alpha[tiles.rows(i)] for i, block in enumerate(weights))
         self._smooth(weights)
-        rest = tiles.dot_blocks(weights)
-        for product, block in zip(rest, cross, strict=True):
-            np.subtract(product, 2.0 * block, out=product)
+        for block in rest:
+            np.multiply(block, -2.0, out=block)
+        tiles.add_product(weights, rest)
         return rows, mean, weights, rest

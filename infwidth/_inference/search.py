@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError
 from scipy.optimize import minimize
 
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._recursion.engine import KernelEngine, KernelSource, NotFiniteError
 from infwidth._recursion.gradient import program_gradient
 from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
 from infwidth.networks import Network
@@ -21,6 +21,7 @@ from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_
 NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
 MAX_ITERATIONS = 200
+WALL = 10.0  # of a trial point without a kernel, in units of the cost
 MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
 RELEVANCE_STD = 1 / 2  # of the prior of input variances, one a feature, in units of ``prior_std``
 
@@ -172,13 +173,19 @@ def climb(objective, network, noise_variance, *, prior_std, center=None, optimiz
     start = np.clip(start, *LOG_BOUNDS)
     center = start if center is None else center
     precision = _prior_precision(network, prior_std)
-    best: dict = {"cost": np.inf}
+    best: dict = {}
 
     def cost(theta, eval_gradient=True):
-        value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
+        try:
+            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
+        except (NotFiniteError, LinAlgError):
+            if not best:
+                raise
+            total, slope = _wall(theta, best)
+            return (total, slope) if eval_gradient else total
         pull = precision * (theta - center)
         total = 0.5 * float(pull @ (theta - center)) - value
-        if total < best["cost"]:
+        if total < best.get("cost", np.inf):
             best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
         return (total, pull - gradient) if eval_gradient else total
 
@@ -196,6 +203,13 @@ def climb(objective, network, noise_variance, *, prior_std, center=None, optimiz
         objective.n_evaluations,
         center,
     )
+
+
+def _wall(theta, best):
+    """Return a cost and its gradient where there is none: so high and so steep that a line search turns back."""
+    away = theta - best["theta"]
+    height = WALL * (1.0 + abs(best["cost"]))
+    return best["cost"] + height * float(1.0 + away @ away), 2.0 * height * away
 
 
 def _minimize(cost, start, best, deadline):

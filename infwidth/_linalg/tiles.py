@@ -64,15 +64,13 @@ class LowerTiles:
         """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""
         return [np.array(B[self.rows(i)], order="F", dtype=float) for i in range(self.n_blocks)]
 
-    def dot_blocks(self, blocks):
-        """Return the product of the symmetric matrix with B, as blocks (see ``split``)."""
-        product = [np.zeros_like(block, order="F") for block in blocks]
+    def add_product(self, blocks, total):
+        """Add the product of the symmetric matrix with B to ``total``, both as blocks (see ``split``)."""
         for i in range(self.n_blocks):
-            blas.dsymm(1.0, self[i, i], blocks[i], 1.0, product[i], lower=1, overwrite_c=1)
+            blas.dsymm(1.0, self[i, i], blocks[i], 1.0, total[i], lower=1, overwrite_c=1)
             for j in range(i):
-                blas.dgemm(1.0, self[i, j], blocks[j], 1.0, product[i], overwrite_c=1)
-                blas.dgemm(1.0, self[i, j], blocks[i], 1.0, product[j], trans_a=1, overwrite_c=1)
-        return product
+                blas.dgemm(1.0, self[i, j], blocks[j], 1.0, total[i], overwrite_c=1)
+                blas.dgemm(1.0, self[i, j], blocks[i], 1.0, total[j], trans_a=1, overwrite_c=1)
 
     def dense(self):
         """Return the symmetric matrix as one array."""

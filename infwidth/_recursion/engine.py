@@ -14,6 +14,10 @@ COLUMNS = 4096  # of a block that is used and thrown away
 NOT_WANTED = np.empty((0, 0))
 
 
+class NotFiniteError(ValueError):
+    """The kernel of an input with itself is not a finite number."""
+
+
 class KernelEngine:
     """The kernels of one program.
 
@@ -43,7 +47,7 @@ class KernelEngine:
         rows = compute_rows(self.program, X)
         finite = np.isfinite(rows.nngp) & (np.isfinite(rows.ntk) if self.ntk else True)
         if not finite.all():
-            raise ValueError(
+            raise NotFiniteError(
                 f"the kernel of row {int(np.argmin(finite))} with itself is not finite: its features are too "
                 "large for this network. Scale the features (StandardScaler), or use smaller variances."
             )
