@@ -8,13 +8,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from infwidth._base import BaseRegressor
-from infwidth._inference.dynamics import Descent, dense_kernel, largest_eigenvalue, validated_time
+from infwidth._inference.dynamics import (
+    Descent,
+    dense_kernel,
+    largest_eigenvalue,
+    require_spectrum_memory,
+    validated_time,
+)
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
 from infwidth._linalg.cholesky import require_factor_memory
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._threads import blas_threads, thread_count
-from infwidth.networks.layers import variance
 
 POSTERIORS = ("ensemble", "ntkgp")
 
@@ -216,6 +221,11 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + self.noise_variance_
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
+    def _finalists(self, data, *how):
+        if self.training_time != np.inf or self.learning_rate is not None:
+            require_spectrum_memory(len(data.Y), self.max_memory)  # before hours of learning
+        return super()._finalists(data, *how)
+
     def _predictives(self, kept):
         optimum, data, posterior = kept[0]
         self.training_time_ = self._time(posterior.source, data, optimum.noise_variance)
@@ -259,21 +269,27 @@ class NTKRegressor(BaseRegressor):
                 raise ValueError(f"training_time must be a number, inf or 'validation'; got {self.training_time!r}.")
         else:
             _check_time(self.training_time, "training_time")
-        if self.learning_rate is not None:
-            variance("learning_rate", self.learning_rate, positive=True)
-        if self.momentum != 0.0 and self.learning_rate is None:
+        if self.learning_rate is not None and not (_is_number(self.learning_rate) and 0 < self.learning_rate < np.inf):
+            raise ValueError(f"learning_rate must be a positive number or None, got {self.learning_rate!r}.")
+        if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
+            raise ValueError(f"momentum must be a number, at least 0 and below 1; got {self.momentum!r}.")
+        if self.momentum > 0 and self.learning_rate is None:
             raise ValueError("momentum is a property of steps: give a learning_rate, or leave momentum=0.")
-        if not 0.0 <= variance("momentum", self.momentum) < 1.0:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum!r}.")
         if self.posterior == "ntkgp" and not (self.training_time == np.inf and self.learning_rate is None):
             raise ValueError(
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
+        if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
+            self._descent().steps(self.training_time)  # or it raises
         return super()._check_parameters(sample_weight)
 
 
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_time(value, name="a training time"):
-    if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
+    if not (_is_number(value) and value >= 0):
         raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {value!r}.")
     return float(value)

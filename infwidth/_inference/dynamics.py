@@ -90,9 +90,9 @@ class Spectrum:
 
     @cached_property
     def decaying(self):
-        """λ + ρ; what is zero to working precision is zero."""
+        """λ + ρ, at least what rounding adds to an eigenvalue: s_t of a smaller one would grow with t for ever."""
         total = self.values + self.ridge
-        return np.where(total > np.finfo(float).eps * len(total) * total.max(), total, 0.0)
+        return np.maximum(total, np.finfo(float).eps * len(total) * total.max())
 
     def project(self, B):
         """Return the coordinates of W^½ B in the eigenvectors."""
@@ -103,10 +103,15 @@ class Spectrum:
         return self.root[:, None] * (self.vectors @ (s[:, None] * self.project(B)))
 
 
+def require_spectrum_memory(n, max_memory=None):
+    """Raise a MemoryError with the bytes needed unless the eigenvectors of n rows fit."""
+    task = f"the eigenvectors of {n:,} rows, for a finite training time or steps,"
+    require_memory(DENSE_BYTES * n**2, max_memory, task)
+
+
 def dense_kernel(source, max_memory=None):
     """Return the matrix of a source, or raise a MemoryError where its eigenvectors do not fit."""
-    task = f"the eigenvectors of {source.n:,} rows, for a finite training time,"
-    require_memory(DENSE_BYTES * source.n**2, max_memory, task)
+    require_spectrum_memory(source.n, max_memory)
     return source.full(source.own)
 
 
