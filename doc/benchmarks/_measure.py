@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +23,16 @@ def alternate(functions, repeats):
 def _resident():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
+
+
+def peak_array_bytes(function):
+    """Return the most bytes that a function held in arrays, and other objects of Python, at a time."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def peak_extra_bytes(function):

@@ -10,7 +10,7 @@ process with an ARD RBF kernel (n=1500, d=10).
 import argparse
 
 import numpy as np
-from _measure import alternate, peak_extra_bytes
+from _measure import alternate, peak_array_bytes
 from scipy.linalg import lapack
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -53,7 +53,7 @@ def against_inverse(n, repeats):
     bare = seconds["inverse"] - seconds["copy"]
     print(f"n={n}, depth 3: dpotrf + dpotri {bare:.3f} s")
     for name, run in list(runs.items())[2:]:
-        memory = peak_extra_bytes(run)[1] / (8 * n * n)
+        memory = peak_array_bytes(run) / (8 * n * n)
         print(f"  {name}: {seconds[name] / bare:.2f} x dpotrf + dpotri, peak memory {memory:.2f} x 8n²")
 
 
@@ -68,7 +68,7 @@ def against_scikit_learn(n, d, repeats):
     for network in (MLP(3, ard=True), MLP(1, "rbf", ard=True)):
         ours = evidence_and_gradient(network, X, y)
         seconds = alternate({"ours": ours, "theirs": theirs}, repeats)
-        memory = peak_extra_bytes(theirs)[1] / peak_extra_bytes(ours)[1]
+        memory = peak_array_bytes(theirs) / peak_array_bytes(ours)
         print(
             f"n={n}, d={d}: {network} in {seconds['ours']:.3f} s; scikit-learn's RBF takes "
             f"{seconds['theirs'] / seconds['ours']:.1f} x the time and {memory:.1f} x the memory"

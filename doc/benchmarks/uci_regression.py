@@ -6,7 +6,8 @@
 DATA holds uci_regression/<name>.npz with X, y and the rows of each split in train and test (Hernández-Lobato & Adams
 2015; split files of Gal & Ghahramani 2016). Each result is a line of the file given by --results; a run goes on where
 the last one ended. Models other than ours need their package in the environment; nothing is tuned per set. The
-summary compares models on the splits that all of them have run, and adds the published rows of _uci_published.py.
+summary reads any number of such files, compares the models on the splits that all of them have run, and adds the
+published rows of _uci_published.py.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
+from _uci_published import PUBLISHED
+from scipy.stats import norm, rankdata
 
 FIELDS = ["set", "model", "split", "rmse", "log_density", "coverage", "seconds"]
 LEARNING_ROWS = 1000  # of more than 2000, on which scikit-learn's Gaussian process learns its hyperparameters
@@ -27,6 +29,20 @@ def nngp(X, y, X_new):
     from infwidth import NNGPRegressor
 
     return NNGPRegressor(random_state=0).fit(X, y).predict(X_new, return_std=True)
+
+
+def ntk_ensemble(X, y, X_new):
+    """Defaults only."""
+    from infwidth import NTKRegressor
+
+    return NTKRegressor(random_state=0).fit(X, y).predict(X_new, return_std=True)
+
+
+def ntkgp(X, y, X_new):
+    """Defaults but for the posterior."""
+    from infwidth import NTKRegressor
+
+    return NTKRegressor(posterior="ntkgp", random_state=0).fit(X, y).predict(X_new, return_std=True)
 
 
 def gp_rbf_ard(X, y, X_new):
@@ -89,6 +105,8 @@ def xrfm(X, y, X_new):
 
 MODELS = {
     "nngp": nngp,
+    "ntk-ensemble": ntk_ensemble,
+    "ntkgp": ntkgp,
     "gp-rbf-ard": gp_rbf_ard,
     "lightgbm": boosted(_lightgbm),
     "catboost": boosted(_catboost),
@@ -114,9 +132,9 @@ def scores(y, mean, std):
 
 
 def run(args):
-    done = {(row["set"], row["model"], int(row["split"])) for row in read(args.results)}
-    is_new = not args.results.exists()
-    with args.results.open("a", newline="") as file:
+    done = {(row["set"], row["model"], int(row["split"])) for row in read(args.results[0])}
+    is_new = not args.results[0].exists()
+    with args.results[0].open("a", newline="") as file:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(FIELDS)
@@ -142,15 +160,45 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def summary(rows):
-    """Print means and standard errors over the splits."""
-    for key in sorted({(row["set"], row["model"]) for row in rows}):
-        values = np.array([[float(row[f]) for f in FIELDS[3:]] for row in rows if (row["set"], row["model"]) == key])
-        mean, error = values.mean(axis=0), values.std(axis=0) / np.sqrt(max(1, len(values) - 1))
-        print(
-            f"{key[0]:28s} {key[1]:12s} {len(values):2d} splits  RMSE {mean[0]:.4g} ± {error[0]:.2g}  "
-            f"log density {mean[1]:.3f} ± {error[1]:.2g}  coverage {mean[2]:.3f}  {mean[3]:.1f} s"
-        )
+def results(rows):
+    """Return for each set the rows of each model, by split."""
+    sets: dict = {}
+    for row in rows:
+        values = np.array([float(row[field]) for field in FIELDS[3:]])
+        sets.setdefault(row["set"], {}).setdefault(row["model"], {})[int(row["split"])] = values
+    return sets
+
+
+def summary(rows, models):
+    """Print a table: of each set, means and standard errors over the splits that all the models have run; ranks."""
+    ranks = []
+    print("| set | model | splits | RMSE | log density | coverage of 90 % | seconds |\n|---|---|---|---|---|---|---|")
+    for name, by_model in sorted(results(rows).items()):
+        here = [model for model in models if model in by_model]
+        shared = sorted(set.intersection(*(set(by_model[model]) for model in here)))
+        means = {}
+        for model in here:
+            values = np.array([by_model[model][split] for split in shared])
+            mean, error = values.mean(axis=0), values.std(axis=0) / np.sqrt(max(1, len(values) - 1))
+            means[model] = mean
+            print(
+                f"| {name} | {model} | {len(shared)} | {mean[0]:.3g} ± {error[0]:.2g} | {mean[1]:.3f} ± {error[1]:.2g} "
+                f"| {100 * mean[2]:.1f} | {mean[3]:.1f} |"
+            )
+        for model, published in PUBLISHED.items():
+            print(f"| {name} | {model} (published) | | {published[name][0]:.3g} | {published[name][1]:.3f} | | |")
+        if len(here) == len(models):
+            ranks.append(
+                [rankdata([sign * means[model][score] for model in models]) for score, sign in ((0, 1), (1, -1))]
+            )
+    for score, values in zip(("RMSE", "log density"), np.mean(ranks, axis=0) if ranks else (), strict=False):
+        named = ", ".join(f"{model} {rank:.2f}" for model, rank in sorted(zip(models, values, strict=True), key=second))
+        print(f"mean rank in {score} over {len(ranks)} sets: {named}")
+
+
+def second(pair):
+    """Return the second of two."""
+    return pair[1]
 
 
 def main():
@@ -159,12 +207,12 @@ def main():
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["nngp"])
     parser.add_argument("--sets", nargs="+")
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--results", type=Path, default=Path("uci_regression.csv"))
+    parser.add_argument("--results", type=Path, nargs="+", default=[Path("uci_regression.csv")])
     parser.add_argument("--summary", action="store_true", help="print the table of the results so far")
     args = parser.parse_args()
     if not args.summary:
         run(args)
-    summary(read(args.results))
+    summary([row for path in args.results for row in read(path)], args.models)
 
 
 if __name__ == "__main__":
