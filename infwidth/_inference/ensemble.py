@@ -10,11 +10,12 @@ from copy import copy
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import blas
 
 from infwidth._inference.dynamics import Spectrum, dense_kernel
 from infwidth._inference.posterior import BLOCK_BYTES, MEAN_ROWS, row_blocks
 from infwidth._linalg.tiles import LowerTiles
+
+COVARIANCE_COLUMNS = 512
 
 
 class Ensemble:
@@ -105,18 +106,28 @@ class Ensemble:
         """Return mean, shape (m, n_outputs), and variance, shape (m,), of a trained network's output."""
         mean, variance = np.empty((len(X), self.Y.shape[1])), np.empty(len(X))
         for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
-            rows, mean[block], weights, rest = self._weights(X[block])
+            rows, weights, rest = self.source.rows(X[block]), self._blocks(X[block]), self._blocks(X[block])
+            self.source.fill_cross(rows, self._placed(weights), rest)
+            mean[block] = self._mean(weights)
+            self._smooth(weights)
+            self._subtract_prior(weights, rest)
             variance[block] = rows.nngp + sum(np.einsum("ij,ij->j", w, r) for w, r in zip(weights, rest, strict=True))
         return mean, np.maximum(variance, 0.0)
 
     def mean_and_covariance(self, X):
         """Return mean, shape (m, n_outputs), and covariance, shape (m, m), of a trained network's outputs."""
-        rows, mean, weights, rest = self._weights(X)
-        covariance = self.prior.full(rows).T
-        for w, r in zip(weights, rest, strict=True):
-            blas.dsyr2k(0.5, w, r, 1.0, covariance, trans=1, lower=1, overwrite_c=1)
-        upper = np.triu_indices(len(X), 1)
-        covariance[upper] = covariance.T[upper]
+        rows, weights = self.source.rows(X), self._blocks(X)
+        self.source.fill_cross(rows, self._placed(weights))
+        mean = self._mean(weights)
+        self._smooth(weights)
+        covariance = self.prior.full(rows)
+        for columns in row_blocks(len(X), COVARIANCE_COLUMNS):
+            own, rest = [block[:, columns] for block in weights], self._blocks(X[columns])
+            self.prior.fill_cross(self.source.rows(X[columns]), self._placed(rest))
+            self._subtract_prior(own, rest)
+            part = 0.5 * sum(w.T @ r for w, r in zip(weights, rest, strict=True))
+            covariance[:, columns] += part
+            covariance[columns] += part.T
         return mean, covariance
 
     def leave_one_out(self):
@@ -142,17 +153,18 @@ class Ensemble:
             spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
         return self.Y - self.alpha / own[:, None], spread / own**2 + self.noise
 
-    def _weights(self, X):
-        """Return new rows, the mean, and as blocks Aᵀ and K_XX Aᵀ - 2 K_Xx."""
-        rows, tiles = self.source.rows(X), self.tiles
-        weights, rest = (
-            [np.empty((tiles.size(i), len(X)), order="F") for i in range(tiles.n_blocks)] for _ in range(2)
-        )
-        places = [(int(tiles.edges[i]), block) for i, block in enumerate(weights)]
-        self.source.fill_cross(rows, places, rest)
-        mean = sum(block.T @ self.alpha[tiles.rows(i)] for i, block in enumerate(weights))
-        self._smooth(weights)
-        for block in rest:
+    def _blocks(self, X):
+        """Return memory for the kernel of the training rows with new ones."""
+        return [np.empty((self.tiles.size(i), len(X)), order="F") for i in range(self.tiles.n_blocks)]
+
+    def _placed(self, blocks):
+        return list(zip(map(int, self.tiles.edges), blocks, strict=False))
+
+    def _mean(self, cross):
+        return sum(block.T @ self.alpha[self.tiles.rows(i)] for i, block in enumerate(cross))
+
+    def _subtract_prior(self, weights, cross):
+        """Overwrite blocks of K_Xx by K_XX Aᵀ - 2 K_Xx."""
+        for block in cross:
             np.multiply(block, -2.0, out=block)
-        tiles.add_product(weights, rest)
-        return rows, mean, weights, rest
+        self.tiles.add_product(weights, cross)

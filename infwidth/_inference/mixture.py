@@ -54,14 +54,15 @@ class Mixture:
     def mean_and_covariance(self, X, include_noise):
         """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs), or (m, m, 1) for all."""
         parts = [c.posterior.mean_and_covariance(c.scaled(X)) for c in self.components]
+        for component, (_, own) in zip(self.components, parts, strict=True):
+            own[np.diag_indices_from(own)] += include_noise * component.noise_variance
+        if len(parts) == 1:
+            return parts[0][0], parts[0][1][:, :, None]
         mean = sum(c.weight * part[0] for c, part in zip(self.components, parts, strict=True))
         covariance = 0.0
         for component, (own_mean, own) in zip(self.components, parts, strict=True):
-            own[np.diag_indices_from(own)] += include_noise * component.noise_variance
-            covariance = covariance + component.weight * own[:, :, None]
-            if len(parts) > 1:
-                apart = own_mean - mean
-                covariance = covariance + component.weight * (apart[:, None] * apart)
+            apart = own_mean - mean
+            covariance = covariance + component.weight * (own[:, :, None] + apart[:, None] * apart)
         return mean, covariance
 
     def sample(self, X, n_samples, random_state, include_noise):
