@@ -39,8 +39,8 @@ class NTKRegressor(BaseRegressor):
     training_time : float or "validation", default=inf
         Time t of gradient flow with learning rate 1 on ½ · mean squared error, over the rows and outputs of the
         (normalised) target, plus ``noise_variance`` / 2N times the squared distance of the weights from their start,
-        N being the number of targets. The error along an eigenvector of Θ with eigenvalue λ is
-        exp(-(λ + noise_variance) t / N) of what it was; t = ηk is k small steps of size η. inf is the end of training.
+        N being the number of targets. Along an eigenvector of Θ with eigenvalue λ, exp(-(λ + noise_variance) t / N) of
+        the way to the end of training is left; t = ηk is k small steps of size η. inf is the end of training.
         "validation" takes the time with the smallest error of the mean in 5-fold cross-validation.
     posterior : {"ensemble", "ntkgp"}, default="ensemble"
         "ensemble" is the law of trained networks. "ntkgp" is the Gaussian process with Θ as its prior, that of

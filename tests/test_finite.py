@@ -245,11 +245,11 @@ def small(network=DEEP, **options):
 
 
 def test_a_step_follows_the_gradient():
-    """∂L/∂θ = Jᵀ (f - y) / n; to first order the outputs move by -η J Jᵀ (f - y) / n."""
+    """∂L/∂θ = Jᵀ (f - y) / N; to first order the outputs move by -η J Jᵀ (f - y) / N, for N = 8 targets."""
     finite, rate = small(MLP(2, "erf"), n_networks=None, n_outputs=2), 1e-6
     y = np.random.default_rng(0).standard_normal((4, 2))
     J, f = finite.jacobian(X), finite.forward(X)
-    expected = -rate * np.einsum("itp,jsp,js->it", J, J, f - y) / 4
+    expected = -rate * np.einsum("itp,jsp,js->it", J, J, f - y) / 8
     moved = finite.train(X, y, learning_rate=rate, n_steps=1).forward(X) - f
     assert_allclose(moved, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 

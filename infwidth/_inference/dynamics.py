@@ -1,7 +1,7 @@
 """Gradient descent on ½ · mean squared error, one eigenvalue of the NTK at a time (Lee et al. 2019; maths 7).
 
-With rows of weight w, k outputs, N = k Σw and the eigenvalues λ of W^½ Θ W^½, whose ridge is ρ, the error along an
-eigenvector after time t is e^{-(λ+ρ)t/N} of what it was. Predictions need
+With rows of weight w, k outputs, N = k Σw and the eigenvalues λ of W^½ Θ W^½, whose ridge is ρ, the distance to the
+end of training along an eigenvector after time t is e^{-(λ+ρ)t/N} of what it was. Predictions need
 
     s_t = (1 - e^{-(λ+ρ)t/N}) / (λ+ρ),
 

@@ -111,11 +111,11 @@ def descend(layers, X, y, learning_rate, n_steps):
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
         for _ in range(n_steps):
             values = forward(layers, X)
-            residual = (values[-1] - y) / len(y)  # ∂/∂f of ½ · mean squared error
+            residual = (values[-1] - y) / y.size  # ∂/∂f of ½ · mean squared error
             if not np.all(np.isfinite(residual)):
                 raise ValueError(
-                    f"training diverged with learning_rate={learning_rate}: it must be below 2 n_samples / λ, with λ "
-                    "the largest eigenvalue of the neural tangent kernel of X."
+                    f"training diverged with learning_rate={learning_rate}: it must be below 2N / λ, with N "
+                    "targets and λ the largest eigenvalue of the neural tangent kernel of X."
                 )
             for layer, inputs, delta in backward(layers, values, residual):
                 if layer.trainable:

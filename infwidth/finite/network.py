@@ -182,9 +182,9 @@ class FiniteNetwork:
     def train(self, X, y, *, learning_rate=1.0, n_steps=1000):
         """Return trained copies of the networks: full-batch gradient descent on ½ · mean squared error.
 
-        The mean is over rows and the sum over outputs, so every output learns as if it were alone. In the limit
-        (Lee et al. 2019, eq. (14)) n_steps steps are a training time of learning_rate · n_steps, as long as
-        learning_rate is well below 2 n_samples / λ_max(Θ). Training continues where it stopped: two calls with 50
+        The mean is over rows and outputs. In the limit (Lee et al. 2019) n_steps steps are a ``training_time`` of
+        learning_rate · n_steps, as long as learning_rate is well below 2N / λ_max(Θ), N being the number of targets;
+        ``NTKRegressor(learning_rate=…)`` is the limit of the steps themselves. Training continues where it stopped: two calls with 50
         steps do what one call with 100 does.
 
         Parameters
