@@ -184,8 +184,8 @@ class FiniteNetwork:
 
         The mean is over rows and outputs. In the limit (Lee et al. 2019) n_steps steps are a ``training_time`` of
         learning_rate · n_steps, as long as learning_rate is well below 2N / λ_max(Θ), N being the number of targets;
-        ``NTKRegressor(learning_rate=…)`` is the limit of the steps themselves. Training continues where it stopped: two calls with 50
-        steps do what one call with 100 does.
+        ``NTKRegressor(learning_rate=…)`` is the limit of the steps themselves. Training continues where it stopped:
+        two calls with 50 steps do what one call with 100 does.
 
         Parameters
         ----------
