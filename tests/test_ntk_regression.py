@@ -532,6 +532,18 @@ def test_validated_time(descent):
     assert error(time) < min(map(error, [*around, np.inf]))
 
 
+def test_validated_time_of_several_outputs():
+    """The same target twice is the same choice, in a unit of time of twice as many targets."""
+    rows, target = noisy_waves(60, 0)
+    ask = partial(NTKRegressor, MLP(1), training_time="validation", noise_variance=1e-6, random_state=0, **as_given)
+    single, both = ask().fit(rows, target), ask().fit(rows, np.c_[target, target])
+    assert_allclose(both.training_time_, 2 * single.training_time_, rtol=1e-9)
+    close(both.predict(rows)[:, 1], single.predict(rows))
+    heavy = ask().fit(rows, target, np.full(60, 3.0))  # each row three times, on the same folds
+    thrice = NTKRegressor(MLP(1), training_time=heavy.training_time_, noise_variance=1e-6, **as_given)
+    close(thrice.fit(np.tile(rows, (3, 1)), np.tile(target, 3)).predict(rows), heavy.predict(rows), rtol=1e-6)
+
+
 def test_validated_time_needs_two_rows():
     with pytest.raises(ValueError, match="n_splits"):
         NTKRegressor(optimizer=None, training_time="validation").fit(XM[:1], YM[:1])
