@@ -61,7 +61,7 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         scipy.linalg.LinAlgError
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
-        noise_variance = self._check_parameters(sample_weight)
+        noise_variance = self._check_parameters()
         if issparse(y):
             raise TypeError("sparse data was passed for y, but dense data is required: use y.toarray().")
         earlier = self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
@@ -73,8 +73,7 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
         self.y_mean_, self.y_std_ = target_scale(Y, weight, self.normalize_y)
         self._one_output, self._used, self._dropped = y.ndim == 1, used, X[~used]
         data = Data(X[used], (Y[used] - self.y_mean_) / self.y_std_, weight[used], np.zeros(used.sum()))
-        choose = self.optimizer is not None and sample_weight is None
-        scalers = feature_scalers(self.feature_scaling, X, weight, choose=choose)
+        scalers = feature_scalers(self.feature_scaling, X[used], weight[used], choose=self.optimizer is not None)
         require_factor_memory(used.sum(), self.max_memory)
         monitor = Monitor(self, self.verbose)
         with monitor.fit(X, y), blas_threads(solver_threads(used.sum(), self.n_jobs)):
@@ -302,7 +301,7 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
     def __sklearn_is_fitted__(self):
         return getattr(self, "_mixture", None) is not None
 
-    def _check_parameters(self, sample_weight):
+    def _check_parameters(self):
         if self.network is not None and not isinstance(self.network, Network):
             raise TypeError(
                 f"network must be a network of infwidth.networks, such as MLP(depth=2); got {self.network!r}."
@@ -311,8 +310,6 @@ class BaseRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Base
             raise ValueError(
                 f"feature_scaling must be 'auto', 'standard', 'power' or None, got {self.feature_scaling!r}."
             )
-        if self.feature_scaling == "power" and sample_weight is not None:
-            raise ValueError("feature_scaling='power' takes no sample weights: use 'standard', or warp X yourself.")
         if self.solver not in SOLVERS:
             raise ValueError(f"solver must be 'auto' or 'cholesky', got {self.solver!r}.")
         if self.optimizer not in OPTIMIZERS and not callable(self.optimizer):

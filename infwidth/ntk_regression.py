@@ -261,7 +261,7 @@ class NTKRegressor(BaseRegressor):
         if self.posterior != "ensemble":
             raise ValueError(f"{method} is for posterior='ensemble': the Gaussian process has no training time.")
 
-    def _check_parameters(self, sample_weight):
+    def _check_parameters(self):
         if self.posterior not in POSTERIORS:
             raise ValueError(f"posterior must be 'ensemble' or 'ntkgp', got {self.posterior!r}.")
         if isinstance(self.training_time, str):
@@ -282,7 +282,7 @@ class NTKRegressor(BaseRegressor):
             )
         if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
             self._descent().steps(self.training_time)  # or it raises
-        return super()._check_parameters(sample_weight)
+        return super()._check_parameters()
 
 
 def _is_number(value):

@@ -43,9 +43,9 @@ class NNGPRegressor(BaseRegressor):
         Centre each output and divide it by its standard deviation inside. Results are in original units.
     feature_scaling : {"auto", "standard", "power", None}, default="auto"
         "standard" centres each feature and divides it by its standard deviation inside; constant features
-        become 0. Networks are not scale-free. "power" warps each feature by a Yeo-Johnson transformation as well
-        (not with sample weights). "auto" takes the one of the two with the larger evidence where the network is
-        learned without sample weights, else "standard". None takes the features as they are.
+        become 0. Networks are not scale-free. "power" warps each feature by a Yeo-Johnson transformation
+        before. "auto" takes, for each network, the one of the two with the larger evidence where it is learned, else
+        "standard". None takes the features as they are.
     solver : {"auto", "cholesky"}, default="auto"
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
@@ -82,7 +82,7 @@ class NNGPRegressor(BaseRegressor):
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.
-    feature_scaler_ : StandardScaler, PowerTransformer or None
+    feature_scaler_ : transformer or None
         Of ``network_``.
     y_mean_, y_std_ : ndarray of shape (n_outputs,)
         What the targets were centred and divided by.

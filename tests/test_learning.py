@@ -12,9 +12,11 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
+from sklearn.preprocessing import PowerTransformer
 
 from infwidth import NNGPRegressor
 from infwidth._inference import search
+from infwidth._preprocessing import WeightedPowerTransformer
 from infwidth.activations import RBF, Exp, Gaussian, LeakyReLU, ReLU, Sin
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
@@ -100,7 +102,7 @@ def test_scaling_is_chosen_by_evidence():
     models = {
         s: NNGPRegressor(MLP(1, "erf"), feature_scaling=s).fit(skewed, target) for s in ("auto", "standard", "power")
     }
-    assert type(models["auto"].feature_scaler_).__name__ == "PowerTransformer"
+    assert type(models["auto"].feature_scaler_).__name__ == "WeightedPowerTransformer"
     values = {name: model.log_marginal_likelihood_value_ for name, model in models.items()}
     assert values["auto"] == pytest.approx(values["power"], rel=1e-6)
     assert values["power"] > values["standard"] + 10
@@ -218,10 +220,24 @@ def test_bad_parameters(parameters, match):
         NNGPRegressor(**parameters).fit(X, y)
 
 
-def test_power_takes_no_weights():
-    with pytest.raises(ValueError, match="feature_scaling='power' takes no sample weights"):
-        NNGPRegressor(feature_scaling="power").fit(X, y, sample_weight=np.ones(len(X)))
-    assert type(NNGPRegressor(MLP(1)).fit(X, y, np.ones(len(X))).feature_scaler_).__name__ == "StandardScaler"
+@pytest.mark.parametrize("scaling", ["power", "auto", "standard"])
+def test_weights_are_repeated_rows_to_the_scaling(scaling):
+    weight = np.arange(60) % 3
+    skewed, rows = np.exp(3 * X[:60]), np.repeat(np.arange(60), weight)
+    options = {"network": MLP(1, "erf"), "feature_scaling": scaling}
+    weighted = NNGPRegressor(**options).fit(skewed, y[:60], sample_weight=weight)
+    repeated = NNGPRegressor(**options).fit(skewed[rows], y[:60][rows])
+    assert type(weighted.feature_scaler_) is type(repeated.feature_scaler_)
+    assert_allclose(weighted.predict(skewed), repeated.predict(skewed), rtol=1e-8)
+
+
+def test_power_is_scikit_learns():
+    skewed = np.column_stack([np.exp(30 * X[:, :2]), np.full(len(X), 3.0), -np.exp(20 * X[:, 2])])
+    ours, theirs = WeightedPowerTransformer().fit(skewed), PowerTransformer().fit(skewed[:, [0, 1, 3]])
+    assert_allclose(ours.lambdas_[[0, 1, 3]], theirs.lambdas_, rtol=1e-6)
+    assert_allclose(ours.transform(skewed)[:, [0, 1, 3]], theirs.transform(skewed[:, [0, 1, 3]]), atol=1e-6)
+    assert_allclose(ours.transform(skewed)[:, 2], 0.0)
+    assert np.isfinite(WeightedPowerTransformer().fit_transform(skewed * 1e6)).all()
 
 
 @pytest.mark.parametrize("optimizer", ["lml", None])

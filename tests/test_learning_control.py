@@ -13,16 +13,17 @@ from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PowerTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from infwidth import NNGPRegressor
 from infwidth._inference import search, selection
+from infwidth._preprocessing import WeightedPowerTransformer
 from infwidth.activations import LeakyReLU
 from infwidth.networks import MLP
 
 X, y = make_friedman1(40, n_features=6, noise=0.3, random_state=0)
 NETWORK = MLP(1, "erf", ard=True)
-SCALINGS = {StandardScaler: "standard", PowerTransformer: "power"}
+SCALINGS = {StandardScaler: "standard", WeightedPowerTransformer: "power"}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ CASES = {
     "two outputs": (np.c_[y, 3.0 * np.sin(X[:, 0]) + 100.0 * X[:, 1]], None),
     "weights": (y, WEIGHT),
 }
-SCALINGS = {"StandardScaler": "standard", "PowerTransformer": "power"}
+SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
 
 
 @pytest.fixture(scope="module", params=CASES)

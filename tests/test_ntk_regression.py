@@ -592,7 +592,7 @@ FNEW = make_friedman1(10, n_features=5, random_state=1)[0]
 def average(request):
     """A model that averages networks, and each of its parts as a model of its own."""
     model = NTKRegressor(random_state=0, **request.param).fit(FX, FY)
-    scalings = {"StandardScaler": "standard", "PowerTransformer": "power"}
+    scalings = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
     parts = [
         NTKRegressor(
             network,

@@ -31,6 +31,18 @@ def nngp(X, y, X_new):
     return NNGPRegressor(random_state=0).fit(X, y).predict(X_new, return_std=True)
 
 
+def nngp_best(X, y, X_new):
+    """Defaults, but the best network alone in the place of the average."""
+    from infwidth import NNGPRegressor
+
+    learned = NNGPRegressor(random_state=0).fit(X, y)
+    scaling = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}[
+        type(learned.feature_scaler_).__name__
+    ]
+    options = {"noise_variance": learned.noise_variance_, "optimizer": None, "feature_scaling": scaling}
+    return NNGPRegressor(learned.network_, **options).fit(X, y).predict(X_new, return_std=True)
+
+
 def ntk_ensemble(X, y, X_new):
     """Defaults only."""
     from infwidth import NTKRegressor
@@ -105,6 +117,7 @@ def xrfm(X, y, X_new):
 
 MODELS = {
     "nngp": nngp,
+    "nngp-best": nngp_best,
     "ntk-ensemble": ntk_ensemble,
     "ntkgp": ntkgp,
     "gp-rbf-ard": gp_rbf_ard,

@@ -19,6 +19,8 @@ from infwidth.activations._vector_math import (
 )
 from infwidth.activations.base import BaseActivation, Family, Rows, finite, homogeneous, root_and_inverse
 
+_ROUNDING = 8 * np.finfo(float).eps
+
 
 def _rectifier_rows(q, p):
     root, inverse = root_and_inverse(q)
@@ -32,6 +34,7 @@ def _rectifier_pair(c, i, j, p):
     scale, inverse = i[1] * j[1], i[0] * j[0]
     rho = c * inverse
     u = max(scale - abs(c), 0.0) * inverse  # the subtraction is exact near |ρ| = 1
+    u = u if u > _ROUNDING else 0.0  # equal rows: Ṫ has √u
     a = 1.0 - u
     root = math.sqrt(u)
     value = scale * (p[0] * (2.0 * arccosine_tail_1(u, root)) + (p[0] * a + p[1] * rho))
