@@ -224,6 +224,8 @@ class NTKRegressor(BaseRegressor):
     def _finalists(self, data, *how):
         if self.training_time != np.inf or self.learning_rate is not None:
             require_spectrum_memory(len(data.Y), self.max_memory)  # before hours of learning
+        elif self.posterior == "ensemble":
+            require_factor_memory(len(data.Y), self.max_memory, n_matrices=2)  # of Θ, and K
         return super()._finalists(data, *how)
 
     def _predictives(self, kept):
@@ -234,7 +236,6 @@ class NTKRegressor(BaseRegressor):
         return [self._ensemble(*parts) for parts in kept]
 
     def _ensemble(self, optimum, data, posterior):
-        require_factor_memory(len(data.Y), self.max_memory)
         engine = KernelEngine(optimum.network.lower(data.X.shape[1]), n_jobs=self.n_jobs)
         return Ensemble(
             posterior,

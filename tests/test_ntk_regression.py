@@ -874,3 +874,12 @@ def test_fit_leaves_parameters_alone():
     after = model.get_params()
     assert all(after[name] is before[name] for name in before)
     assert model.network == NETWORK == model.network_
+
+
+def test_the_ensemble_needs_both_kernels():
+    """Half a matrix each: 2 · 4n² bytes and the diagonals of the tiles; the Gaussian process needs one."""
+    rows, target = np.zeros((1000, 1)), np.arange(1000.0)
+    options = {"optimizer": None, "max_memory": 12_000_000}
+    with pytest.raises(MemoryError, match="16,000,000 bytes"):
+        NTKRegressor(**options).fit(rows, target)
+    NTKRegressor(posterior="ntkgp", **options).fit(rows, target)

@@ -136,9 +136,9 @@ class Cholesky:
             lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
 
 
-def require_factor_memory(n, max_memory=None, tile=TILE):
-    """Raise a MemoryError with the bytes needed unless the factor of n rows fits."""
-    require_memory(LowerTiles.n_bytes(n, tile), max_memory, f"the exact solver for {n:,} rows")
+def require_factor_memory(n, max_memory=None, tile=TILE, n_matrices=1):
+    """Raise a MemoryError with the bytes needed unless the factor of n rows fits, and other matrices like it."""
+    require_memory(n_matrices * LowerTiles.n_bytes(n, tile), max_memory, f"the exact solver for {n:,} rows")
 
 
 def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
