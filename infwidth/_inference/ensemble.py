@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from infwidth._inference.dynamics import Spectrum, dense_kernel
-from infwidth._inference.posterior import BLOCK_BYTES, MEAN_ROWS, row_blocks
+from infwidth._inference.posterior import BLOCK_BYTES, MEAN_ROWS, process_mean, row_blocks
 from infwidth._linalg.tiles import LowerTiles
 
 COVARIANCE_COLUMNS = 512
@@ -80,10 +80,10 @@ class Ensemble:
         """Return the means at new inputs, shape (m, n_outputs), at each time."""
         spectrum, target = self.spectrum, self.spectrum.project(self.Y)
         weights = [self._filter(time)[:, None] * target for time in times]
+        basis = spectrum.root[:, None] * spectrum.vectors
         means = np.empty((len(times), len(X), self.Y.shape[1]))
         for block in row_blocks(len(X), MEAN_ROWS):
-            rows = self.source.rows(X[block])
-            projected = self.source.dot(rows, spectrum.root[:, None] * spectrum.vectors)
+            projected = process_mean(self.source, basis, X[block])
             for mean, weight in zip(means, weights, strict=True):
                 mean[block] = projected @ weight
         return means
@@ -98,17 +98,16 @@ class Ensemble:
 
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs)."""
-        return np.concatenate(
-            [self.source.dot(self.source.rows(X[block]), self.alpha) for block in row_blocks(len(X), MEAN_ROWS)]
-        )
+        return process_mean(self.source, self.alpha, X)
 
     def mean_and_variance(self, X):
         """Return mean, shape (m, n_outputs), and variance, shape (m,), of a trained network's output."""
         mean, variance = np.empty((len(X), self.Y.shape[1])), np.empty(len(X))
         for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
-            rows, weights, rest = self.source.rows(X[block]), self._blocks(X[block]), self._blocks(X[block])
-            self.source.fill_cross(rows, self._placed(weights), rest)
-            mean[block] = self._mean(weights)
+            rows = self.source.rows(X[block])
+            weights, rest = (self.tiles.empty_blocks(len(rows.inputs)) for _ in range(2))
+            self.source.fill_cross(rows, self.tiles.placed(weights), rest)
+            mean[block] = self.tiles.transposed_product(weights, self.alpha)
             self._smooth(weights)
             self._subtract_prior(weights, rest)
             variance[block] = rows.nngp + sum(np.einsum("ij,ij->j", w, r) for w, r in zip(weights, rest, strict=True))
@@ -116,14 +115,14 @@ class Ensemble:
 
     def mean_and_covariance(self, X):
         """Return mean, shape (m, n_outputs), and covariance, shape (m, m), of a trained network's outputs."""
-        rows, weights = self.source.rows(X), self._blocks(X)
-        self.source.fill_cross(rows, self._placed(weights))
-        mean = self._mean(weights)
+        rows, weights = self.source.rows(X), self.tiles.empty_blocks(len(X))
+        self.source.fill_cross(rows, self.tiles.placed(weights))
+        mean = self.tiles.transposed_product(weights, self.alpha)
         self._smooth(weights)
         covariance = self.prior.full(rows)
         for columns in row_blocks(len(X), COVARIANCE_COLUMNS):
-            own, rest = [block[:, columns] for block in weights], self._blocks(X[columns])
-            self.prior.fill_cross(self.source.rows(X[columns]), self._placed(rest))
+            own, rest = [block[:, columns] for block in weights], self.tiles.empty_blocks(len(X[columns]))
+            self.prior.fill_cross(self.source.rows(X[columns]), self.tiles.placed(rest))
             self._subtract_prior(own, rest)
             part = 0.5 * sum(w.T @ r for w, r in zip(weights, rest, strict=True))
             covariance[:, columns] += part
@@ -152,16 +151,6 @@ class Ensemble:
             own[place] = np.diag(columns[k])
             spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
         return self.Y - self.alpha / own[:, None], spread / own**2 + self.noise
-
-    def _blocks(self, X):
-        """Return memory for the kernel of the training rows with new ones."""
-        return [np.empty((self.tiles.size(i), len(X)), order="F") for i in range(self.tiles.n_blocks)]
-
-    def _placed(self, blocks):
-        return list(zip(map(int, self.tiles.edges), blocks, strict=False))
-
-    def _mean(self, cross):
-        return sum(block.T @ self.alpha[self.tiles.rows(i)] for i, block in enumerate(cross))
 
     def _subtract_prior(self, weights, cross):
         """Overwrite blocks of K_Xx by K_XX Aᵀ - 2 K_Xx."""

@@ -47,17 +47,14 @@ class Posterior:
 
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
-        mean = np.empty((len(X), self.alpha.shape[1]))
-        for block in row_blocks(len(X), MEAN_ROWS):
-            mean[block] = self.source.dot(self.source.rows(X[block]), self.alpha)
-        return mean
+        return process_mean(self.source, self.alpha, X)
 
     def mean_and_variance(self, X):
         """Return the mean, shape (m, n_outputs), and the variance of the latent function, shape (m,) (RW 2.26)."""
         mean, variance = np.empty((len(X), self.alpha.shape[1])), np.empty(len(X))
         for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
             rows, cross = self._cross(X[block])
-            mean[block] = self._cross_mean(cross)
+            mean[block] = self.factor.tiles.transposed_product(cross, self.alpha)
             self.factor.half_solve(cross)
             explained = sum(np.einsum("ij,ij->j", tile, tile) for tile in cross)
             variance[block] = self.source.diagonal(rows) - explained
@@ -66,7 +63,7 @@ class Posterior:
     def mean_and_covariance(self, X):
         """Return the mean, shape (m, n_outputs), and the covariance of the latent function, shape (m, m)."""
         rows, cross = self._cross(X)
-        mean = self._cross_mean(cross)
+        mean = self.factor.tiles.transposed_product(cross, self.alpha)
         self.factor.half_solve(cross)
         covariance = self.source.full(rows)
         for tile in cross:
@@ -76,13 +73,9 @@ class Posterior:
     def _cross(self, X):
         """Return new rows, and their kernel with the training rows as tiles of shape (training rows, new rows)."""
         rows, tiles = self.source.rows(X), self.factor.tiles
-        cross = [np.empty((tiles.size(i), len(X)), order="F") for i in range(tiles.n_blocks)]
-        self.source.fill_cross(rows, [(int(tiles.edges[i]), tile) for i, tile in enumerate(cross)])
+        cross = tiles.empty_blocks(len(X))
+        self.source.fill_cross(rows, tiles.placed(cross))
         return rows, cross
-
-    def _cross_mean(self, cross):
-        tiles = self.factor.tiles
-        return sum(tile.T @ self.alpha[tiles.rows(i)] for i, tile in enumerate(cross))
 
 
 def sample_gaussian(mean, covariance, n_samples, random_state):
@@ -98,6 +91,14 @@ def sample_gaussian(mean, covariance, n_samples, random_state):
         root = vectors * np.sqrt(np.maximum(values, 0.0))
     normal = random_state.standard_normal((*mean.shape, n_samples))
     return mean[:, :, None] + np.einsum("ij,jkl->ikl", root, normal, optimize=True)
+
+
+def process_mean(source, alpha, X):
+    """Return the kernel of new inputs with the training rows times alpha, shape (m, n_outputs)."""
+    mean = np.empty((len(X), alpha.shape[1]))
+    for block in row_blocks(len(X), MEAN_ROWS):
+        mean[block] = source.dot(source.rows(X[block]), alpha)
+    return mean
 
 
 def row_blocks(n, size):

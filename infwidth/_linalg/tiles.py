@@ -64,6 +64,18 @@ class LowerTiles:
         """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""
         return [np.array(B[self.rows(i)], order="F", dtype=float) for i in range(self.n_blocks)]
 
+    def empty_blocks(self, m):
+        """Return memory for n x m numbers, as blocks (see ``split``)."""
+        return [np.empty((self.size(i), m), order="F") for i in range(self.n_blocks)]
+
+    def placed(self, blocks):
+        """Return each block with its first row before it."""
+        return list(zip(map(int, self.edges), blocks, strict=False))
+
+    def transposed_product(self, blocks, B):
+        """Return the product of the transpose of the blocks with B, shape (n, k)."""
+        return sum(block.T @ B[self.rows(i)] for i, block in enumerate(blocks))
+
     def add_product(self, blocks, total):
         """Add the product of the symmetric matrix with B to ``total``, both as blocks (see ``split``)."""
         for i in range(self.n_blocks):
