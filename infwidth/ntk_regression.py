@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from infwidth._base import BaseRegressor
 from infwidth._inference.dynamics import (
     Descent,
     dense_kernel,
@@ -19,6 +18,7 @@ from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
 from infwidth._linalg.cholesky import require_factor_memory
 from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._regressor import BaseRegressor
 from infwidth._threads import blas_threads, thread_count
 
 POSTERIORS = ("ensemble", "ntkgp")
@@ -229,11 +229,11 @@ class NTKRegressor(BaseRegressor):
         return super()._finalists(data, *how)
 
     def _predictives(self, kept):
-        optimum, data, posterior = kept[0]
-        self.training_time_ = self._time(posterior.source, data, optimum.noise_variance)
+        best = kept[0]
+        self.training_time_ = self._time(best.posterior.source, best.data, best.optimum.noise_variance)
         if self.posterior == "ntkgp":
-            return [posterior for _, _, posterior in kept]
-        return [self._ensemble(*parts) for parts in kept]
+            return super()._predictives(kept)
+        return [self._ensemble(part.optimum, part.data, part.posterior) for part in kept]
 
     def _ensemble(self, optimum, data, posterior):
         engine = KernelEngine(optimum.network.lower(data.X.shape[1]), n_jobs=self.n_jobs)

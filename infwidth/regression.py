@@ -1,6 +1,6 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
-from infwidth._base import BaseRegressor
+from infwidth._regressor import BaseRegressor
 
 
 class NNGPRegressor(BaseRegressor):

@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from infwidth import NNGPRegressor, NTKRegressor
+from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
 from infwidth.networks import MLP
 
 ESTIMATORS = [
@@ -11,6 +11,9 @@ ESTIMATORS = [
     NTKRegressor(optimizer=None),
     NTKRegressor(optimizer=None, training_time=20.0),
     NTKRegressor(MLP(depth=1, activation="erf", ard=True)),
+    InfiniteNetClassifier(optimizer=None),
+    InfiniteNetClassifier(MLP(depth=1, activation="erf", ard=True)),
+    InfiniteNetClassifier(optimizer=None, limit="ntk", calibration=None),
 ]
 
 

@@ -9,7 +9,7 @@ from sklearn.datasets import make_friedman1
 
 from infwidth import NNGPRegressor, _base
 from infwidth._inference.search import Optimum
-from infwidth._inference.selection import Candidate, condition
+from infwidth._inference.selection import Candidate, condition, merit
 from infwidth.networks import MLP
 
 X, y = make_friedman1(60, n_features=6, noise=0.3, random_state=0)
@@ -169,6 +169,7 @@ def test_all_rows_decide_on_the_order(average):
         finalists,
         lambda candidate: f"posterior {candidate.place}",
         lambda candidate, posterior: evidence[int(posterior[-1])] if posterior[-1] == str(candidate.place) else np.nan,
+        merit,
         average=average,
     )
     assert [candidate.place for candidate in ranked] == [1, 0, 2]

@@ -23,7 +23,6 @@ LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
 MAX_ITERATIONS = 200
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
-RELEVANCE_STD = 1 / 2  # of the prior of input variances, one a feature, in units of ``prior_std``
 
 
 @dataclass(frozen=True)
@@ -141,18 +140,20 @@ def differences(data, noise_variance):
     return float(value - 0.5 * scatter / noise_variance), slope
 
 
-def _prior_precision(network, prior_std):
+def _prior_precision(network, prior_std, relevance_std):
     """Return the prior's 1/std² of theta and log noise: the variances of many features are held closer together."""
     if not prior_std:
         return np.zeros(len(theta_of(network)) + 1)
     groups = [
-        np.full(len(value), RELEVANCE_STD if len(value) > 1 else 1.0)
+        np.full(len(value), relevance_std if len(value) > 1 else 1.0)
         for value in free_hyperparameters(network).values()
     ]
     return (np.concatenate([*groups, [1.0]]) * prior_std) ** -2
 
 
-def climb(objective, network, noise_variance, *, prior_std, center=None, optimizer=None, deadline=np.inf):
+def climb(
+    objective, network, noise_variance, *, prior_std, relevance_std, center=None, optimizer=None, deadline=np.inf
+):
     """Return the ``Optimum`` that a network and a noise variance lead to.
 
     Parameters
@@ -162,6 +163,8 @@ def climb(objective, network, noise_variance, *, prior_std, center=None, optimiz
     noise_variance : float
     prior_std : float or None
         Standard deviation of the logarithms' prior; None means no prior.
+    relevance_std : float
+        Of the prior of input variances, one a feature, in units of ``prior_std``.
     center : ndarray of shape (p + 1,), optional
         Its mean; None means the start.
     optimizer : callable, optional
@@ -172,7 +175,7 @@ def climb(objective, network, noise_variance, *, prior_std, center=None, optimiz
     start = np.append(theta_of(network), np.log(noise_variance))
     start = np.clip(start, *LOG_BOUNDS)
     center = start if center is None else center
-    precision = _prior_precision(network, prior_std)
+    precision = _prior_precision(network, prior_std, relevance_std)
     best: dict = {}
 
     def cost(theta, eval_gradient=True):

@@ -41,6 +41,8 @@ class Settings:
     max_rows: int
     n_restarts: int
     prior_std: float | None
+    relevance_std: float
+    compared_rows: int
     n_jobs: int | None
     seconds: float | None
 
@@ -74,7 +76,7 @@ class Search:
             self.settings.n_restarts,
         )
         relevance = self.improve([_expanded(c, n_features) for c in _best_scalings(screened)], RELEVANCE_ROWS)
-        if len(self.order) <= SCREENING_ROWS:  # those with one common variance have seen all rows as well
+        if len(self.order) <= self.settings.compared_rows:
             return sorted([*relevance, *screened], key=merit, reverse=True)
         relevance = relevance or _best_scalings(screened)
         if self.n_rows <= RELEVANCE_ROWS:
@@ -122,6 +124,7 @@ class Search:
                 point.network,
                 point.noise_variance,
                 prior_std=settings.prior_std,
+                relevance_std=settings.relevance_std,
                 center=start.center if resume else None,
                 optimizer=settings.optimizer,
                 deadline=self.deadline,
@@ -137,7 +140,7 @@ def merit(candidate, evidence=None):
     return (optimum.evidence if evidence is None else evidence) - len(theta_of(optimum.network))
 
 
-def condition(finalists, posterior_of, evidence_of, *, average):
+def condition(finalists, posterior_of, evidence_of, merit_of, *, average):
     """Condition each finalist on all rows, and weigh them by their evidence of all rows.
 
     Parameters
@@ -146,6 +149,8 @@ def condition(finalists, posterior_of, evidence_of, *, average):
         The most promising first.
     posterior_of : callable, Candidate -> Posterior
     evidence_of : callable, (Candidate, Posterior) -> float
+    merit_of : callable, (Candidate, float) -> float
+        What is compared, given the evidence.
     average : bool
         Whether to keep all whose weight matters (maths 6.16), or the best alone; then one posterior is in memory at
         a time.
@@ -166,7 +171,7 @@ def condition(finalists, posterior_of, evidence_of, *, average):
         values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
         posteriors = [posterior_of(finalists[0])]
         values.insert(0, evidence_of(finalists[0], posteriors[0]))
-    merits = np.array(list(map(merit, finalists, values)))
+    merits = np.array(list(map(merit_of, finalists, values)))
     order = np.argsort(-merits, kind="stable")
     ranked, evidence = [finalists[place] for place in order], np.array(values)[order]
     if average:

@@ -1,0 +1,112 @@
+"""From scores and variances to probabilities: three numbers, fitted on leave-one-out predictions by log loss.
+
+A score estimates the probability of its class, F_c ~ N(s_c, κ² v) with the predictive variance v of scores, but it can
+be negative or large. The log-probability of class c is, up to a constant (maths 8.3),
+
+    g τ log E max(F_c, 0) + (1 - g) log π_c,     g = 1 / (1 + γ u),
+
+with the class prior π and the latent variance u in units of the mean variance of the training rows: scores as they are
+where they are certain (τ = 1, κ → 0), and the class prior where nothing is known (u → ∞).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import erfcx, log_softmax, ndtr
+
+CENTER, PRIOR_STD = np.array([0.0, 0.0, -3.0]), np.array([0.5, 0.5, 1.0])  # of log τ, log κ and log γ
+LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
+TAIL = -1e3  # an asymptotic form is exact to six digits below
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The map from scores and variances to log-probabilities.
+
+    Attributes
+    ----------
+    power, width, variance_weight : float
+        τ, κ and γ.
+    log_prior : ndarray of shape (n_classes,)
+    """
+
+    power: float
+    width: float
+    variance_weight: float
+    log_prior: np.ndarray
+
+    def log_proba(self, scores, std, variance):
+        """Return log-probabilities, shape (n, n_classes).
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n, n_classes)
+        std : ndarray of shape (n,)
+            Of the scores, noise included.
+        variance : ndarray of shape (n,)
+            u, noise not included.
+        """
+        informed = self.power * _log_positive_part(scores / (self.width * std[:, None]))
+        certainty = self._certainty(variance)
+        return log_softmax(certainty * log_softmax(informed, axis=1) + (1.0 - certainty) * self.log_prior, axis=1)
+
+    def _certainty(self, variance):
+        return 1.0 / (1.0 + self.variance_weight * variance[:, None])
+
+
+def fit_calibration(scores, std, variance, label, weight, log_prior):
+    """Return the calibration with the largest posterior density given leave-one-out predictions.
+
+    Parameters
+    ----------
+    scores, std, variance, log_prior
+        As for :class:`Calibration`.
+    label : ndarray of shape (n,)
+        Classes, 0 to n_classes - 1.
+    weight : ndarray of shape (n,)
+    """
+    rows = np.arange(len(label))
+
+    def cost(theta):
+        at = Calibration(*np.exp(theta), log_prior)
+        log_proba = at.log_proba(scores, std, variance)
+        excess = weight[:, None] * np.exp(log_proba)  # ∂/∂logits of the loss
+        excess[rows, label] -= weight
+        certainty, z = at._certainty(variance), scores / (at.width * std[:, None])
+        informed = log_softmax(at.power * _log_positive_part(z), axis=1)
+        steps = (
+            certainty * at.power * _log_positive_part(z),
+            -certainty * at.power * z * _log_positive_part_slope(z),
+            certainty * (1.0 - certainty) * (log_prior - informed),
+        )
+        away = (theta - CENTER) / PRIOR_STD
+        value = 0.5 * away @ away - weight @ log_proba[rows, label]
+        return value, away / PRIOR_STD + [np.sum(excess * step) for step in steps]
+
+    return Calibration(*np.exp(minimize(cost, CENTER, jac=True, method="L-BFGS-B").x), log_prior)
+
+
+def _log_positive_part(z):
+    """Return log E max(z + ξ, 0) = log(z Φ(z) + φ(z)), ξ ~ N(0, 1)."""
+    above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
+    tail = -0.5 * below * below - LOG_ROOT_TWO_PI + np.log(_relative_positive_part(below))
+    return np.where(z > 0.0, np.log(above * ndtr(above) + np.exp(-0.5 * above * above - LOG_ROOT_TWO_PI)), tail)
+
+
+def _log_positive_part_slope(z):
+    """Return its derivative, Φ(z) / (z Φ(z) + φ(z))."""
+    above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
+    positive = ndtr(above) / (above * ndtr(above) + np.exp(-0.5 * above * above - LOG_ROOT_TWO_PI))
+    return np.where(z > 0.0, positive, _mills(below) / _relative_positive_part(below))
+
+
+def _relative_positive_part(z):
+    """Return (z Φ(z) + φ(z)) / φ(z) for z <= 0, which tends to 1/z²."""
+    near = np.maximum(z, TAIL)
+    return np.where(z > TAIL, 1.0 + near * _mills(near), 1.0 / np.minimum(z, TAIL) ** 2)
+
+
+def _mills(z):
+    """Return Φ(z) / φ(z) for z <= 0."""
+    return np.sqrt(0.5 * np.pi) * erfcx(-z / np.sqrt(2.0))

@@ -1,0 +1,335 @@
+"""InfiniteNetClassifier: classes as targets of an infinitely wide network, with calibrated probabilities."""
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from infwidth._base import AVERAGED_ROWS, BaseInfiniteNet, shares
+from infwidth._callbacks import with_callbacks
+from infwidth._inference.classes import ClassMixture, ClassPosterior
+from infwidth._inference.coding import ClassCoding
+from infwidth._inference.search import Data
+from infwidth._preprocessing import row_weights
+from infwidth._threads import blas_threads, thread_count
+
+LIMITS = ("nngp", "ntk")
+CALIBRATIONS = ("loo", None)
+
+
+class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
+    """Classification with an infinitely wide neural network: exact, with calibrated probabilities.
+
+    The classes are the vertices of a regular simplex, which the network regresses on: one kernel matrix and one
+    factorisation serve all classes (Lee et al. 2018; Arora et al. 2020). Networks are weighed, and scores and
+    variances turned into probabilities, by the log loss of leave-one-out predictions, which have a closed form.
+
+    Parameters
+    ----------
+    network : Network, optional
+        Architecture with its variances. None means that a few networks (activations and depths) are learned, and
+        their probabilities averaged with weights that follow from their leave-one-out log loss; on more than 2000
+        rows the best alone is kept. With ``optimizer=None`` it means ``MLP()``.
+    limit : {"nngp", "ntk"}, default="nngp"
+        The kernel: that of the random network (its Bayesian posterior), or the neural tangent kernel (the network
+        trained by gradient descent).
+    noise_variance : float, default=0.1
+        Variance that is added to the kernel's diagonal, absolute, in units of the coded classes, whose mean square is
+        1. Where it is learned, this is the start; with ``optimizer=None``, 0 interpolates.
+    optimizer : {"lml", "loo"}, callable or None, default="lml"
+        How the network's variances and the noise variance are learned: by log marginal likelihood of the coded
+        classes, by their leave-one-out log predictive density, by log marginal likelihood with an optimiser of
+        scikit-learn's signature ``(obj_func, initial_theta, bounds) -> (theta, func_min)``, or not at all.
+        A variance of 0 stays 0.
+    calibration : {"loo", None}, default="loo"
+        How scores become probabilities. "loo" fits three numbers on leave-one-out predictions: a power, the part of
+        the predictive variance, and how soon the class prior takes over where that grows. None gives the plain softmax
+        of the scores, which are near 0 and 1.
+    class_weight : dict, "balanced" or None, default=None
+        Multiplies the weights of the rows of each class, and so its prior: see
+        :func:`sklearn.utils.class_weight.compute_class_weight`.
+    n_restarts_optimizer : int, default=0
+        More starts of the search, drawn around the first.
+    max_optimizer_samples : int, default=10000
+        Most rows that learning uses: see :class:`NNGPRegressor`. The model is then conditioned on all rows.
+    max_optimizer_time : float, optional
+        Seconds after which learning ends with the best that it has found; conditioning on all rows comes after that.
+        The result then depends on the speed of the machine. Not with an optimizer of your own. None means no limit.
+    warm_start : bool, default=False
+        Whether a fit begins with what the last one has learned, where ``network``, ``limit``, ``feature_scaling`` and
+        the number of features are the same.
+    prior_std : float or None, default=3.0
+        Standard deviation of a normal prior on the logarithm of each variance around its start; an eighth of it for
+        input variances of single features, around their common one. None means no prior.
+    feature_scaling : {"auto", "standard", "power", None}, default="auto"
+        "standard" centres each feature and divides it by its standard deviation inside; constant features
+        become 0. "power" warps each feature by a Yeo-Johnson transformation before. "auto" takes the better of the
+        two for each network where it is learned, else "standard". None takes the features as they are.
+    solver : {"auto", "cholesky"}, default="auto"
+        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and 2n³/3 operations; "auto"
+        chooses it.
+    max_memory : int or str, optional
+        Most memory for the kernel matrix: bytes, or text such as "8GB". Checked before it is allocated.
+        None means what is free.
+    n_jobs : int, optional
+        Threads for kernels and linear algebra; None means as many as BLAS uses, -1 all processors.
+    random_state : int, RandomState instance or None, default=None
+        For subsets of rows and restarts while learning.
+    verbose : bool, default=False
+        Show the progress of ``fit``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Of the rows with positive weight.
+    class_prior_ : ndarray of shape (n_classes,)
+        Their (weighted) shares: the probabilities far from all data.
+    network_ : Network
+        The (best) network, with its learned variances.
+    noise_variance_ : float
+        The noise variance that belongs to it. A learned one includes about 1e-7 of the mean kernel diagonal.
+    kernel_ : NNGPKernel or NTKKernel
+        ``network_`` as a kernel for other estimators.
+    networks_ : list of Network
+        The learned networks that reached the last stage, the best first by ``evidence_``; ``network_`` alone without
+        learning.
+    evidence_ : ndarray of shape (n_networks,)
+        Log-likelihoods of the training classes, each row given all others: minus their total log loss.
+    network_weights_ : ndarray of shape (n_networks,)
+        Their weights in predictions: (1, 0, …) where the best alone is kept.
+    loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        ``decision_function`` of each training row given all others, in closed form (RW 5.12): equal to fitting again
+        without the row, with the scaling, the networks, the coding and the calibration kept. Of a row with a sample
+        weight w > 1, w - 1 remain. Rows of weight 0 are included.
+    converged_ : bool
+        Whether learning ended by itself.
+    feature_relevance_ : ndarray of shape (n_features_in_,)
+        Input variances of ``network_``, divided by their sum: how much predictions vary with each (scaled) feature.
+    jitter_ : float
+        What was added to the diagonal besides the noise, because the matrix was not positive definite to working
+        precision: 0 as a rule, and each step was reported in a warning.
+    feature_scaler_ : transformer or None
+        Of ``network_``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only where X had string column names.
+
+    See Also
+    --------
+    infwidth.kernels.NTKKernel : The kernel for a support vector machine.
+
+    References
+    ----------
+    Lee et al. (2018), *Deep Neural Networks as Gaussian Processes*.
+    Arora et al. (2020), *Harnessing the Power of Infinitely Wide Deep Nets on Small-data Tasks*.
+    Rasmussen & Williams (2006), *Gaussian Processes for Machine Learning*, sections 5.4.2 and 6.5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from infwidth import InfiniteNetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = InfiniteNetClassifier().fit(X[::2], y[::2])
+    >>> model.score(X[1::2], y[1::2]) > 0.9
+    True
+    >>> model.predict_proba(X[:1]).round(1)
+    array([[1., 0., 0.]])
+    """
+
+    _relevance_std = 1 / 8
+    _compared_rows = AVERAGED_ROWS
+
+    def __init__(
+        self,
+        network=None,
+        *,
+        limit="nngp",
+        noise_variance=0.1,
+        optimizer="lml",
+        calibration="loo",
+        class_weight=None,
+        n_restarts_optimizer=0,
+        max_optimizer_samples=10_000,
+        max_optimizer_time=None,
+        warm_start=False,
+        prior_std=3.0,
+        feature_scaling="auto",
+        solver="auto",
+        max_memory=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        self.network = network
+        self.limit = limit
+        self.noise_variance = noise_variance
+        self.optimizer = optimizer
+        self.calibration = calibration
+        self.class_weight = class_weight
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.max_optimizer_samples = max_optimizer_samples
+        self.max_optimizer_time = max_optimizer_time
+        self.warm_start = warm_start
+        self.prior_std = prior_std
+        self.feature_scaling = feature_scaling
+        self.solver = solver
+        self.max_memory = max_memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Condition the process on data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Classes: numbers, strings or booleans.
+        sample_weight : array-like of shape (n_samples,), optional
+            A row of weight w counts as w rows: its noise variance is divided by w, and it weighs w in the scaling of
+            features, in the class prior and in the log loss. 0 drops the row.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid, or if there is only one class.
+        MemoryError
+            If the kernel matrix does not fit, with the bytes it would need, before it is allocated.
+        scipy.linalg.LinAlgError
+            If the kernel matrix is not positive definite: raise ``noise_variance``.
+        """
+        noise_variance = self._check_parameters()
+        earlier = self._earlier()
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        weight, used = row_weights(sample_weight, X)
+        self.classes_, self._label = np.unique(y[used], return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"the rows in use have one class only, {self.classes_[0]!r}: a classifier needs two classes or more."
+            )
+        class_weight = compute_sample_weight(self.class_weight, y[used])
+        if not class_weight.all():
+            raise ValueError("class_weight is 0 for a class: leave out its rows, or give it a small weight.")
+        self._remaining = np.maximum(weight[used] - 1.0, 0.0) * class_weight
+        weight = weight[used] * class_weight
+        self._coding = ClassCoding.of(self._label, weight)
+        self.class_prior_ = self._coding.share
+        self._used, self._dropped = used, X[~used]
+        data = Data(X[used], self._coding.targets(self._label), weight, np.zeros(len(weight)))
+        return self._fit(X, y, data, noise_variance, earlier)
+
+    def predict(self, X):
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        best = np.argmax(self._log_proba(X), axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X):
+        """Predict the probabilities of the classes, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows sum to 1. Far from all training rows they are ``class_prior_``.
+        """
+        return softmax(self._log_proba(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of the probabilities, finite where the probabilities underflow.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._log_proba(X)
+
+    def decision_function(self, X):
+        """Return log-probabilities of the classes; for two classes the log-odds of ``classes_[1]``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        return _decision(self._log_proba(X))
+
+    @property
+    def loo_decision_function_(self):
+        """``decision_function`` of each training row given all others."""
+        check_is_fitted(self)
+        log_proba = np.empty((len(self._used), len(self.classes_)))
+        log_proba[self._used] = self._mixture.leave_one_out()
+        if not self._used.all():
+            with blas_threads(thread_count(self.n_jobs)):
+                log_proba[~self._used] = self._mixture.log_proba(self._dropped)
+        return _decision(log_proba)
+
+    @property
+    def _limit(self):
+        return self.limit
+
+    def _log_proba(self, X):
+        X = self._new_inputs(X)
+        with blas_threads(thread_count(self.n_jobs)):
+            return self._mixture.log_proba(X)
+
+    def _posterior_of(self, candidate, data):
+        return ClassPosterior(
+            super()._posterior_of(candidate, data),
+            candidate.optimum.noise_variance,
+            self._coding,
+            data,
+            self._label,
+            self._remaining,
+            shares(candidate.optimum.network.input_variances(data.X.shape[1])),
+            calibrated=self.calibration == "loo",
+        )
+
+    def _evidence(self, candidate, posterior, data):
+        return posterior.log_likelihood
+
+    def _merit(self, candidate, evidence):
+        return evidence
+
+    def _keep(self, kept):
+        self.jitter_ = kept[0].posterior.jitter
+        self._mixture = ClassMixture([(part.weight, part.posterior, part.scaler) for part in kept])
+
+    def _check_parameters(self):
+        if self.limit not in LIMITS:
+            raise ValueError(f"limit must be 'nngp' or 'ntk', got {self.limit!r}.")
+        if self.calibration not in CALIBRATIONS:
+            raise ValueError(f"calibration must be 'loo' or None, got {self.calibration!r}.")
+        return super()._check_parameters()
+
+
+def _decision(log_proba):
+    return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba
