@@ -68,7 +68,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             network = MLP() if self.network is None else clone(self.network)
             return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))], True
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = data if self.optimizer == "loo" else data.merged()
+        merged = data if self.optimizer == "loo" else data.merged()[0]
         settings = Settings(
             limit=self._limit,
             evidence=leave_one_out if self.optimizer == "loo" else log_marginal_likelihood,
@@ -198,5 +198,6 @@ def _check_positive(name, value):
 
 
 def shares(values):
-    """Return values divided by their sum."""
-    return values / values.sum()
+    """Return values divided by their sum, where that is not 0."""
+    total = values.sum()
+    return values / total if total > 0 else values

@@ -5,6 +5,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import yeojohnson
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
@@ -94,3 +95,22 @@ def row_noise(noise_variance, weight):
             "a sample weight is so small that its noise variance is not finite: give the row weight 0 to drop it."
         )
     return noise
+
+
+def spread(X, weight):
+    """Return the variance of each feature, shape (n_features,)."""
+    mean = np.average(X, axis=0, weights=weight)
+    return np.average((X - mean) ** 2, axis=0, weights=weight)
+
+
+def class_weights(kind, classes, label, weight):
+    """Return what ``class_weight`` multiplies the weights of rows with classes ``classes[label]`` by."""
+    if isinstance(kind, str) and kind == "balanced":
+        factor = weight.sum() / (len(classes) * np.bincount(label, weight))
+    else:
+        factor = compute_class_weight(kind, classes=classes, y=classes[label])
+    if not np.all((factor > 0) & np.isfinite(factor)):
+        raise ValueError(
+            "class_weight must be positive and finite for every class; to drop a class, leave out its rows."
+        )
+    return factor[label]

@@ -3,16 +3,15 @@
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._base import AVERAGED_ROWS, BaseInfiniteNet, shares
 from infwidth._callbacks import with_callbacks
-from infwidth._inference.classes import ClassMixture, ClassPosterior
+from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels, TrainingBox
 from infwidth._inference.coding import ClassCoding
 from infwidth._inference.search import Data
-from infwidth._preprocessing import row_weights
+from infwidth._preprocessing import class_weights, row_weights, spread
 from infwidth._threads import blas_threads, thread_count
 
 LIMITS = ("nngp", "ntk")
@@ -96,13 +95,13 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         The learned networks that reached the last stage, the best first by ``evidence_``; ``network_`` alone without
         learning.
     evidence_ : ndarray of shape (n_networks,)
-        Log-likelihoods of the training classes, each row given all others: minus their total log loss.
+        Log-likelihoods of the training classes, each row given those with other features: minus their log loss, summed.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: (1, 0, …) where the best alone is kept.
     loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        ``decision_function`` of each training row given all others, in closed form (RW 5.12): equal to fitting again
-        without the row, with the scaling, the networks, the coding and the calibration kept. Of a row with a sample
-        weight w > 1, w - 1 remain. Rows of weight 0 are included.
+        ``decision_function`` of each training row given all rows with other features, in closed form (RW 5.12): equal
+        to fitting again without the row and those that equal it, with the scaling, the networks, the coding of classes
+        and the calibration kept. Rows of weight 0 are included.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
@@ -211,20 +210,18 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         weight, used = row_weights(sample_weight, X)
-        self.classes_, self._label = np.unique(y[used], return_inverse=True)
+        self.classes_, label = np.unique(y[used], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"the rows in use have one class only, {self.classes_[0]!r}: a classifier needs two classes or more."
+                f"the rows in use have one class only, {self.classes_[0]}: a classifier needs two classes or more."
             )
-        class_weight = compute_sample_weight(self.class_weight, y[used])
-        if not class_weight.all():
-            raise ValueError("class_weight is 0 for a class: leave out its rows, or give it a small weight.")
-        self._remaining = np.maximum(weight[used] - 1.0, 0.0) * class_weight
-        weight = weight[used] * class_weight
-        self._coding = ClassCoding.of(self._label, weight)
+        weight = weight[used] * class_weights(self.class_weight, self.classes_, label, weight[used])
+        self._coding = ClassCoding.of(label, weight)
         self.class_prior_ = self._coding.share
         self._used, self._dropped = used, X[~used]
-        data = Data(X[used], self._coding.targets(self._label), weight, np.zeros(len(weight)))
+        self._box = TrainingBox(X[used], weight)
+        data, group = Data(X[used], self._coding.targets(label), weight, np.zeros(len(weight))).merged()
+        self._labels = Labels(label, weight, group)
         return self._fit(X, y, data, noise_variance, earlier)
 
     def predict(self, X):
@@ -283,7 +280,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     @property
     def loo_decision_function_(self):
-        """``decision_function`` of each training row given all others."""
+        """``decision_function`` of each training row given all rows with other features."""
         check_is_fitted(self)
         log_proba = np.empty((len(self._used), len(self.classes_)))
         log_proba[self._used] = self._mixture.leave_one_out()
@@ -306,12 +303,14 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
             super()._posterior_of(candidate, data),
             candidate.optimum.noise_variance,
             self._coding,
-            data,
-            self._label,
-            self._remaining,
-            shares(candidate.optimum.network.input_variances(data.X.shape[1])),
+            self._labels,
+            self._relevance(candidate.optimum.network, data),
             calibrated=self.calibration == "loo",
         )
+
+    def _relevance(self, network, data):
+        """Return the shares of the features in the variance of the first layer."""
+        return shares(network.input_variances(data.X.shape[1]) * spread(data.X, data.weight))
 
     def _evidence(self, candidate, posterior, data):
         return posterior.log_likelihood
@@ -321,7 +320,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     def _keep(self, kept):
         self.jitter_ = kept[0].posterior.jitter
-        self._mixture = ClassMixture([(part.weight, part.posterior, part.scaler) for part in kept])
+        self._mixture = ClassMixture([(part.weight, part.posterior, part.scaler) for part in kept], self._box)
 
     def _check_parameters(self):
         if self.limit not in LIMITS:

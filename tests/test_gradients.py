@@ -199,7 +199,7 @@ def test_weights_are_repeated_rows_to_the_evidence():
     X, rng = inputs(15), np.random.default_rng(0)
     rows = np.repeat(np.arange(15), np.arange(15) % 3 + 1)
     data = Data(X[rows], rng.standard_normal((len(rows), 2)), np.ones(len(rows)), np.zeros(len(rows)))
-    merged = data.merged()
+    merged = data.merged()[0]
     assert len(merged.Y) == 15
     one, other = (
         Objective([case], "nngp", log_marginal_likelihood, nuggets=(0.0,)).evaluate(MLP(), 0.3)

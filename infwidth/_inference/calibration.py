@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_softmax, ndtr
 
-CENTER, PRIOR_STD = np.array([0.0, 0.0, -3.0]), np.array([0.5, 0.5, 1.0])  # of log τ, log κ and log γ
+CENTER = np.log([1.75, 0.85, 0.05])  # of a normal prior on log τ, log κ and log γ: medians over small data sets
+PRIOR_STD = np.array([0.3, 0.3, 1.0])
 LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 TAIL = -1e3  # an asymptotic form is exact to six digits below
 

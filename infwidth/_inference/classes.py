@@ -1,10 +1,33 @@
 """The posterior of coded classes with its calibration, and averages of several."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from infwidth._inference.calibration import fit_calibration
-from infwidth._preprocessing import transform
+from infwidth._preprocessing import spread, transform
+
+FARTHEST = 1e100  # so that squares do not overflow
+LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of the training rows.
+
+    Attributes
+    ----------
+    label : ndarray of shape (n_samples,)
+        0 to n_classes - 1.
+    weight : ndarray of shape (n_samples,)
+    group : ndarray of shape (n_samples,)
+        The place of each row among the n different inputs that the process is conditioned on.
+    """
+
+    label: np.ndarray
+    weight: np.ndarray
+    group: np.ndarray
 
 
 class ClassPosterior:
@@ -16,73 +39,83 @@ class ClassPosterior:
     noise_variance : float
         Of a new observation.
     coding : ClassCoding
-    data : Data
-        The training rows.
-    label : ndarray of shape (n,)
-        Their classes.
-    remaining : ndarray of shape (n,)
-        Weight that a training row keeps where one of the rows that it stands for is left out.
+    labels : Labels
     relevance : ndarray of shape (n_features,)
-        Of the features in distances; it sums to 1.
+        Weights of the features in distances.
     calibrated : bool
         Without calibration probabilities are the softmax of the scores.
 
     Attributes
     ----------
-    loo_log_proba : ndarray of shape (n, n_classes)
-        Log-probabilities of the classes of each training row given the others.
+    loo_log_proba : ndarray of shape (n_samples, n_classes)
+        Log-probabilities of the classes of each training row given all rows with other inputs.
     log_likelihood : float
-        Of the training classes, each given the others.
+        Of the training classes, given those.
     calibration : Calibration or None
     """
 
-    def __init__(self, posterior, noise_variance, coding, data, label, remaining, relevance, *, calibrated):
+    def __init__(self, posterior, noise_variance, coding, labels, relevance, *, calibrated):
         self._posterior, self._noise_variance, self._coding = posterior, noise_variance, coding
-        self._low, self._high, self._relevance = data.X.min(axis=0), data.X.max(axis=0), relevance
-        mean, variance = _leave_one_out(posterior, noise_variance, remaining)
-        self._unit = float(np.average(variance + noise_variance, weights=data.weight))
-        parts = self._parts(mean, variance)
-        self.calibration = fit_calibration(*parts, label, data.weight, np.log(coding.share)) if calibrated else None
-        self.loo_log_proba = self.calibration.log_proba(*parts) if calibrated else log_softmax(parts[0], axis=1)
-        self.log_likelihood = float(data.weight @ self.loo_log_proba[np.arange(len(label)), label])
+        self._relevance = relevance
+        mean, total = posterior.leave_one_out()
+        variance = np.maximum(total - posterior.noise, 0.0)[labels.group]
+        self._unit = float(np.average(variance + noise_variance, weights=labels.weight))
+        parts = self._parts(mean[labels.group], variance)
+        self.calibration = None
+        if calibrated:
+            self.calibration = fit_calibration(*parts, labels.label, labels.weight, np.log(coding.share))
+        self.loo_log_proba = self._calibrate(*parts)
+        own = self.loo_log_proba[np.arange(len(labels.label)), labels.label]
+        self.log_likelihood = float(labels.weight @ own)
 
     @property
     def jitter(self):
         """Return what was added to the diagonal besides the noise."""
         return self._posterior.jitter
 
-    def log_proba(self, X):
-        """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
+    def log_proba(self, X, outside):
+        """Return log-probabilities of the classes, shape (m, n_classes).
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            New inputs, scaled.
+        outside : ndarray of shape (m, n_features)
+            How far they are outside of the training rows: see ``TrainingBox``.
+        """
         if self.calibration is None:
-            return log_softmax(self._coding.scores(self._posterior.mean(X)), axis=1)
-        scores, std, relative = self._parts(*self._posterior.mean_and_variance(X))
-        return self.calibration.log_proba(scores, std, relative + self._distance(X))
+            return self._calibrate(self._coding.scores(self._posterior.mean(X)), None, None)
+        scores, std, variance = self._parts(*self._posterior.mean_and_variance(X))
+        return self._calibrate(scores, std, variance + outside @ self._relevance)
+
+    def _calibrate(self, scores, std, variance):
+        if self.calibration is None:
+            return log_softmax(scores, axis=1)
+        return self.calibration.log_proba(scores, std, variance)
 
     def _parts(self, mean, variance):
         """Return scores, their standard deviations and relative variances, given those of the latent values."""
-        std = self._coding.score_std(np.sqrt(variance + self._noise_variance))
-        return self._coding.scores(mean), std, variance / self._unit
-
-    def _distance(self, X):
-        """Return the squared distance from the box around the training rows, shape (m,).
-
-        The latent variance of bounded activations does not grow far from the data, where nothing is known (Kristiadi
-        et al. 2021 add a process that grows there).
-        """
-        outside = np.maximum(X - self._high, 0.0) + np.maximum(self._low - X, 0.0)
-        return outside**2 @ self._relevance
+        total = np.maximum(variance + self._noise_variance, LEAST_VARIANCE * self._unit)
+        return self._coding.scores(mean), self._coding.score_std(np.sqrt(total)), variance / self._unit
 
 
-def _leave_one_out(posterior, noise_variance, remaining):
-    """Return mean and variance of the latent values of each training row given the others (maths 8.4).
+class TrainingBox:
+    """The smallest box that holds all training rows, in units of the features' standard deviations (maths 8.4).
 
-    What remains of a row is added to what follows from the others: one more observation of its target.
+    The latent variance of bounded activations does not grow far from the data, where nothing is known (Kristiadi et al.
+    2021 add a process that grows there).
     """
-    mean, total = posterior.leave_one_out()
-    variance = np.maximum(total - posterior.noise, 0.0)
-    known = remaining * variance
-    gain = np.divide(known, noise_variance + known, out=np.zeros_like(known), where=known > 0.0)
-    return mean + gain[:, None] * (posterior.Y - mean), (1.0 - gain) * variance
+
+    def __init__(self, X, weight):
+        self._low, self._high = X.min(axis=0), X.max(axis=0)
+        width = np.where(self._high > self._low, self._high - self._low, 1.0)  # squares of huge features overflow
+        std = width * np.sqrt(spread((X - self._low) / width, weight))
+        self._std = np.where(std > 0.0, std, 1.0)
+
+    def outside(self, X):
+        """Return the squared distance from the box in each feature, shape (m, n_features)."""
+        distance = (np.maximum(X - self._high, 0.0) + np.maximum(self._low - X, 0.0)) / self._std
+        return np.minimum(distance, FARTHEST) ** 2
 
 
 class ClassMixture:
@@ -92,17 +125,19 @@ class ClassMixture:
     ----------
     components : list of (weight, ClassPosterior, scaler)
         The best first; the weights sum to 1.
+    box : TrainingBox
     """
 
-    def __init__(self, components):
-        self.components = components
+    def __init__(self, components, box):
+        self.components, self._box = components, box
 
     def log_proba(self, X):
         """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
-        return self._pooled([posterior.log_proba(transform(scaler, X)) for _, posterior, scaler in self.components])
+        outside = self._box.outside(X)
+        return self._pooled([part.log_proba(transform(scaler, X), outside) for _, part, scaler in self.components])
 
     def leave_one_out(self):
-        """Return log-probabilities of the classes of each training row given the others, shape (n, n_classes)."""
+        """Return log-probabilities of each training row given all with other inputs, shape (n_samples, n_classes)."""
         return self._pooled([posterior.loo_log_proba for _, posterior, _ in self.components])
 
     def _pooled(self, log_probas):

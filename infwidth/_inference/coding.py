@@ -7,9 +7,9 @@ from scipy.linalg import helmert
 
 
 def class_vertices(n_classes):
-    """Return a unit vector for each class, shape (n_classes, n_classes - 1), all equally far apart: -1 and 1 for two.
+    """Return a unit vector for each class, shape (n_classes, n_classes - 1), all equally far apart (maths 8.1).
 
-    One-hot targets that are centred span the same space with one output too many.
+    They are -1 and 1 for two classes. One-hot targets that are centred span the same space with one output too many.
     """
     return -helmert(n_classes).T * np.sqrt(n_classes / (n_classes - 1))
 
@@ -48,7 +48,7 @@ class ClassCoding:
         return (self.vertices[label] - self.mean) / self.scale
 
     def scores(self, latent):
-        """Return estimates of the classes' probabilities, shape (n, n_classes), which can leave [0, 1].
+        """Return estimates of the classes' probabilities, shape (n, n_classes), which can leave [0, 1] (maths 8.2).
 
         They are affine in the latent values and sum to 1; a vertex scores 1 for its class and 0 for the others.
         """

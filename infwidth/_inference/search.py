@@ -43,12 +43,15 @@ class Data:
         return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
 
     def merged(self):
-        """Return the same data with one row for all of equal inputs, in the inputs' order: the evidence is the same."""
+        """Return the same data with one row for all of equal inputs, and the place there of each row.
+
+        They are in the inputs' order. Evidence and posterior are the same.
+        """
         X, group = np.unique(self.X, axis=0, return_inverse=True)
         weight = np.bincount(group, self.weight)
         Y = np.stack([np.bincount(group, self.weight * y) for y in self.Y.T], axis=1) / weight[:, None]
         squares = self.weight * np.sum((self.Y - Y[group]) ** 2, axis=1)
-        return Data(X, Y, weight, np.bincount(group, self.scatter + squares))
+        return Data(X, Y, weight, np.bincount(group, self.scatter + squares)), group
 
 
 @dataclass(frozen=True)
