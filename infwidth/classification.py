@@ -96,12 +96,13 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         learning.
     evidence_ : ndarray of shape (n_networks,)
         Log-likelihoods of the training classes, each row given those with other features: minus their log loss, summed.
+        From a random sample of 2000 rows or more, times n over their number, where there are many.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: (1, 0, …) where the best alone is kept.
     loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         ``decision_function`` of each training row given all rows with other features, in closed form (RW 5.12): equal
         to fitting again without the row and those that equal it, with the scaling, the networks, the coding of classes
-        and the calibration kept. Rows of weight 0 are included.
+        and the calibration kept. Rows of weight 0 are included. Computed when asked for, with n³/3 operations.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
@@ -221,8 +222,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self._used, self._dropped = used, X[~used]
         self._box = TrainingBox(X[used], weight)
         data, group = Data(X[used], self._coding.targets(label), weight, np.zeros(len(weight))).merged()
-        self._labels = Labels(label, weight, group)
-        return self._fit(X, y, data, noise_variance, earlier)
+        order = np.random.RandomState(0).permutation(len(data.Y))  # any of the last rows are a random sample
+        self._labels = Labels(label, weight, np.argsort(order)[group])
+        return self._fit(X, y, data.take(order), noise_variance, earlier)
 
     def predict(self, X):
         """Predict the most probable class.
@@ -283,9 +285,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         """``decision_function`` of each training row given all rows with other features."""
         check_is_fitted(self)
         log_proba = np.empty((len(self._used), len(self.classes_)))
-        log_proba[self._used] = self._mixture.leave_one_out()
-        if not self._used.all():
-            with blas_threads(thread_count(self.n_jobs)):
+        with blas_threads(thread_count(self.n_jobs)):
+            log_proba[self._used] = self._mixture.leave_one_out()
+            if not self._used.all():
                 log_proba[~self._used] = self._mixture.log_proba(self._dropped)
         return _decision(log_proba)
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _base
-from infwidth._inference import posterior, search
+from infwidth._inference import classes, posterior, search
 from infwidth._preprocessing import transform
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
@@ -190,7 +190,7 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     same = averaged._mixture.components[0][1]
     expected = same.log_proba(transform(scaler, NEW), averaged._box.outside(NEW))
     assert_allclose(best.predict_log_proba(NEW), expected, rtol=1e-9)
-    assert_allclose(part.loo_log_proba, best.loo_decision_function_)
+    assert_allclose(part.leave_one_out(), best.loo_decision_function_)
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
     fewer = best_alone(monkeypatch, len(X) - 1)
     assert len(fewer.networks_) == len(_base.default_networks()) < len(best.networks_)
@@ -202,6 +202,22 @@ def test_evidence_is_the_loss_of_leave_one_out(weight):
     proba = np.exp(model.loo_decision_function_)
     assert_allclose(model.evidence_, [-log_loss(y, proba, normalize=False, sample_weight=weight)])
     assert model.network_weights_.tolist() == [1.0]
+
+
+def test_many_rows_are_calibrated_on_a_sample(monkeypatch):
+    inputs, label = make_classification(1500, 6, n_informative=4, n_classes=3, random_state=0)
+    monkeypatch.setattr(classes, "CALIBRATION_ROWS", 700)
+    model = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
+    log_proba = model.loo_decision_function_  # of all rows
+    own = log_proba[np.arange(1500), label]
+    sample = model._labels.group >= 750  # two tiles
+    assert_allclose(model.evidence_[0], 2.0 * own[sample].sum(), rtol=1e-9)
+    assert_allclose(model.evidence_[0], own.sum(), rtol=0.2)
+    monkeypatch.setattr(classes, "CALIBRATION_ROWS", 1500)
+    whole = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
+    assert_allclose(whole.evidence_[0], whole.loo_decision_function_[np.arange(1500), label].sum(), rtol=1e-9)
+    assert_allclose(model.predict_proba(NEW), whole.predict_proba(NEW), atol=0.05)
+    assert np.abs(model.predict_proba(NEW) - whole.predict_proba(NEW)).max() > 1e-4
 
 
 # Probabilities

@@ -96,7 +96,12 @@ def test_log_determinant_where_the_determinant_overflows():
 def test_inverse_diagonal_leaves_the_factor(n, tile):
     A, B = positive_definite(n), targets(n)
     factor = factor_of(A, tile)
-    assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(A)), rtol=1e-10)
+    expected = np.diag(np.linalg.inv(A))
+    assert_allclose(factor.inverse_diagonal(), expected, rtol=1e-10)
+    for n_rows in (1, n // 2 + 1, n, 2 * n):
+        last = factor.inverse_diagonal(n_rows)
+        assert min(n_rows, n) <= len(last) <= min(n_rows + tile, n)
+        assert_allclose(last, expected[n - len(last) :], rtol=1e-10)
     assert_allclose(factor.solve(B), np.linalg.solve(A, B), rtol=1e-10, atol=1e-12)
 
 

@@ -9,6 +9,7 @@ from infwidth._inference.calibration import fit_calibration
 from infwidth._preprocessing import spread, transform
 
 FARTHEST = 1e100  # so that squares do not overflow
+CALIBRATION_ROWS = 2000  # at least, where there are as many: they are a random sample of more
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
 
@@ -47,31 +48,32 @@ class ClassPosterior:
 
     Attributes
     ----------
-    loo_log_proba : ndarray of shape (n_samples, n_classes)
-        Log-probabilities of the classes of each training row given all rows with other inputs.
     log_likelihood : float
-        Of the training classes, given those.
+        Of the training classes, each given all rows with other inputs. Estimated from a sample of many rows.
     calibration : Calibration or None
     """
 
     def __init__(self, posterior, noise_variance, coding, labels, relevance, *, calibrated):
         self._posterior, self._noise_variance, self._coding = posterior, noise_variance, coding
-        self._relevance = relevance
-        mean, total = posterior.leave_one_out()
-        variance = np.maximum(total - posterior.noise, 0.0)[labels.group]
-        self._unit = float(np.average(variance + noise_variance, weights=labels.weight))
-        parts = self._parts(mean[labels.group], variance)
-        self.calibration = None
-        if calibrated:
-            self.calibration = fit_calibration(*parts, labels.label, labels.weight, np.log(coding.share))
-        self.loo_log_proba = self._calibrate(*parts)
-        own = self.loo_log_proba[np.arange(len(labels.label)), labels.label]
-        self.log_likelihood = float(labels.weight @ own)
+        self._labels, self._relevance = labels, relevance
+        mean, variance, first = self._leave_one_out(CALIBRATION_ROWS)
+        sample = labels.group >= first
+        place, label, weight = labels.group[sample] - first, labels.label[sample], labels.weight[sample]
+        self._unit = float(np.average(variance[place] + noise_variance, weights=weight))
+        parts = self._parts(mean[place], variance[place])
+        self.calibration = fit_calibration(*parts, label, weight, np.log(coding.share)) if calibrated else None
+        own = self._calibrate(*parts)[np.arange(len(label)), label]
+        self.log_likelihood = float(np.average(own, weights=weight) * labels.weight.sum())
 
     @property
     def jitter(self):
         """Return what was added to the diagonal besides the noise."""
         return self._posterior.jitter
+
+    def leave_one_out(self):
+        """Return log-probabilities of each training row given all with other inputs, shape (n_samples, n_classes)."""
+        mean, variance, _ = self._leave_one_out()
+        return self._calibrate(*self._parts(mean[self._labels.group], variance[self._labels.group]))
 
     def log_proba(self, X, outside):
         """Return log-probabilities of the classes, shape (m, n_classes).
@@ -87,6 +89,13 @@ class ClassPosterior:
             return self._calibrate(self._coding.scores(self._posterior.mean(X)), None, None)
         scores, std, variance = self._parts(*self._posterior.mean_and_variance(X))
         return self._calibrate(scores, std, variance + outside @ self._relevance)
+
+    def _leave_one_out(self, n_rows=None):
+        """Return mean and variance of the latent values of the last rows given all others, and the first such row."""
+        mean, total = self._posterior.leave_one_out(n_rows)
+        noise = self._posterior.noise
+        first = len(noise) - len(total)
+        return mean, np.maximum(total - noise[first:], 0.0), first
 
     def _calibrate(self, scores, std, variance):
         if self.calibration is None:
@@ -138,7 +147,7 @@ class ClassMixture:
 
     def leave_one_out(self):
         """Return log-probabilities of each training row given all with other inputs, shape (n_samples, n_classes)."""
-        return self._pooled([posterior.loo_log_proba for _, posterior, _ in self.components])
+        return self._pooled([posterior.leave_one_out() for _, posterior, _ in self.components])
 
     def _pooled(self, log_probas):
         if len(log_probas) == 1:
