@@ -95,14 +95,16 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         The learned networks that reached the last stage, the best first by ``evidence_``; ``network_`` alone without
         learning.
     evidence_ : ndarray of shape (n_networks,)
-        Log-likelihoods of the training classes, each row given those with other features: minus their log loss, summed.
-        From a random sample of 2000 rows or more, times n over their number, where there are many.
+        Log-likelihoods of the training classes, each row given all others: minus their log loss, summed. Where inputs
+        are equal, half of it given those with other inputs. From a random sample of 2000 rows or more, times n over
+        their number, where there are more.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: (1, 0, …) where the best alone is kept.
     loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        ``decision_function`` of each training row given all rows with other features, in closed form (RW 5.12): equal
-        to fitting again without the row and those that equal it, with the scaling, the networks, the coding of classes
-        and the calibration kept. Rows of weight 0 are included. Computed when asked for, with n³/3 operations.
+        ``decision_function`` of each training row given all others, in closed form (RW 5.12): equal to fitting again
+        without the row, with the scaling, the networks, the coding of classes and the calibration kept. Of a row with
+        the sample weight w > 1, w - 1 remain. Rows of weight 0 are included. Computed when asked for, with n³/3
+        operations.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
@@ -216,14 +218,15 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
             raise ValueError(
                 f"the rows in use have one class only, {self.classes_[0]}: a classifier needs two classes or more."
             )
-        weight = weight[used] * class_weights(self.class_weight, self.classes_, label, weight[used])
+        class_weight = class_weights(self.class_weight, self.classes_, label, weight[used])
+        one, weight = np.minimum(weight[used], 1.0) * class_weight, weight[used] * class_weight
         self._coding = ClassCoding.of(label, weight)
         self.class_prior_ = self._coding.share
         self._used, self._dropped = used, X[~used]
         self._box = TrainingBox(X[used], weight)
         data, group = Data(X[used], self._coding.targets(label), weight, np.zeros(len(weight))).merged()
         order = np.random.RandomState(0).permutation(len(data.Y))  # any of the last rows are a random sample
-        self._labels = Labels(label, weight, np.argsort(order)[group])
+        self._labels = Labels(label, weight, one, np.argsort(order)[group])
         return self._fit(X, y, data.take(order), noise_variance, earlier)
 
     def predict(self, X):
@@ -282,7 +285,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     @property
     def loo_decision_function_(self):
-        """``decision_function`` of each training row given all rows with other features."""
+        """``decision_function`` of each training row given all others."""
         check_is_fitted(self)
         log_proba = np.empty((len(self._used), len(self.classes_)))
         with blas_threads(thread_count(self.n_jobs)):

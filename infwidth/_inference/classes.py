@@ -15,20 +15,26 @@ LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the train
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of the training rows.
+    """The training rows as they were given, equal inputs and all.
 
     Attributes
     ----------
     label : ndarray of shape (n_samples,)
-        0 to n_classes - 1.
-    weight : ndarray of shape (n_samples,)
+        Their classes, 0 to n_classes - 1.
+    weight, one : ndarray of shape (n_samples,)
+        Their weights, and the weight of one of the rows that each stands for.
     group : ndarray of shape (n_samples,)
-        The place of each row among the n different inputs that the process is conditioned on.
+        The place of each among the n different inputs that the process is conditioned on.
     """
 
     label: np.ndarray
     weight: np.ndarray
+    one: np.ndarray
     group: np.ndarray
+
+    def take(self, rows):
+        """Return some of the rows."""
+        return Labels(self.label[rows], self.weight[rows], self.one[rows], self.group[rows])
 
 
 class ClassPosterior:
@@ -49,18 +55,21 @@ class ClassPosterior:
     Attributes
     ----------
     log_likelihood : float
-        Of the training classes, each given all rows with other inputs. Estimated from a sample of many rows.
+        Of the training classes, half of it given all other rows and half given those with other inputs. Estimated from
+        a sample of many rows.
     calibration : Calibration or None
     """
 
     def __init__(self, posterior, noise_variance, coding, labels, relevance, *, calibrated):
         self._posterior, self._noise_variance, self._coding = posterior, noise_variance, coding
         self._labels, self._relevance = labels, relevance
-        mean, variance, first = self._leave_one_out(CALIBRATION_ROWS)
-        sample = labels.group >= first
-        place, label, weight = labels.group[sample] - first, labels.label[sample], labels.weight[sample]
-        self._unit = float(np.average(variance[place] + noise_variance, weights=weight))
-        parts = self._parts(mean[place], variance[place])
+        first, mean, variance = self._leave_one_out(CALIBRATION_ROWS)
+        rows = labels.take(labels.group >= first)
+        place, label, weight = rows.group - first, np.tile(rows.label, 2), 0.5 * np.tile(rows.weight, 2)
+        mean, variance = mean[place], variance[place]
+        self._unit = float(np.average(variance + noise_variance, weights=rows.weight))
+        with_copies = self._with_copies(rows, mean, variance)
+        parts = [np.concatenate(both) for both in zip(self._parts(mean, variance), with_copies, strict=True)]
         self.calibration = fit_calibration(*parts, label, weight, np.log(coding.share)) if calibrated else None
         own = self._calibrate(*parts)[np.arange(len(label)), label]
         self.log_likelihood = float(np.average(own, weights=weight) * labels.weight.sum())
@@ -71,9 +80,10 @@ class ClassPosterior:
         return self._posterior.jitter
 
     def leave_one_out(self):
-        """Return log-probabilities of each training row given all with other inputs, shape (n_samples, n_classes)."""
-        mean, variance, _ = self._leave_one_out()
-        return self._calibrate(*self._parts(mean[self._labels.group], variance[self._labels.group]))
+        """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
+        _, mean, variance = self._leave_one_out()
+        group = self._labels.group
+        return self._calibrate(*self._with_copies(self._labels, mean[group], variance[group]))
 
     def log_proba(self, X, outside):
         """Return log-probabilities of the classes, shape (m, n_classes).
@@ -91,11 +101,20 @@ class ClassPosterior:
         return self._calibrate(scores, std, variance + outside @ self._relevance)
 
     def _leave_one_out(self, n_rows=None):
-        """Return mean and variance of the latent values of the last rows given all others, and the first such row."""
+        """Return the first of the last rows, and their latent means and variances given all other inputs."""
         mean, total = self._posterior.leave_one_out(n_rows)
-        noise = self._posterior.noise
-        first = len(noise) - len(total)
-        return mean, np.maximum(total - noise[first:], 0.0), first
+        first = len(self._posterior.Y) - len(total)
+        return first, mean, np.maximum(total - self._posterior.noise[first:], 0.0)
+
+    def _with_copies(self, rows, mean, variance):
+        """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""
+        weight, Y = np.bincount(self._labels.group, self._labels.weight)[rows.group], self._posterior.Y[rows.group]
+        rest = weight - rows.one
+        total = weight[:, None] * Y - rows.one[:, None] * self._coding.targets(rows.label)
+        known = rest * variance
+        share = np.divide(variance, self._noise_variance + known, out=np.zeros_like(known), where=known > 0.0)
+        mean = mean + share[:, None] * (total - rest[:, None] * mean)
+        return self._parts(mean, (1.0 - share * rest) * variance)
 
     def _calibrate(self, scores, std, variance):
         if self.calibration is None:
