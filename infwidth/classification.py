@@ -8,7 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._base import AVERAGED_ROWS, BaseInfiniteNet, shares
 from infwidth._callbacks import with_callbacks
-from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels, TrainingBox
+from infwidth._inference.box import TrainingBox
+from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
 from infwidth._inference.coding import ClassCoding
 from infwidth._inference.search import Data
 from infwidth._preprocessing import class_weights, row_weights, spread

@@ -45,6 +45,26 @@ def infwidth(X, y, X_new):
     return fitted(InfiniteNetClassifier(random_state=0), X, y, X_new)
 
 
+def infwidth_ntk(X, y, X_new):
+    """The other limit."""
+    from infwidth import InfiniteNetClassifier
+
+    return fitted(InfiniteNetClassifier(limit="ntk", random_state=0), X, y, X_new)
+
+
+def infwidth_temperature(X, y, X_new):
+    """Temperature scaling of held-out scores, as CalibratedClassifierCV(method="temperature") does it."""
+    from infwidth import InfiniteNetClassifier
+
+    model = InfiniteNetClassifier(calibration=None, random_state=0)
+    folds = inner_folds(y)
+    decided = [np.log(model.fit(X[train], y[train]).predict_proba(X[test])) for train, test in folds]
+    labels = np.unique(y, return_inverse=True)[1][np.concatenate([test for _, test in folds])]
+    inverse_temperature, _ = temperature_scaling(np.concatenate(decided), labels)
+    classes, predicted, probabilities = fitted(model, X, y, X_new)
+    return classes, predicted, softmax(inverse_temperature * np.log(probabilities), axis=1)
+
+
 def random_forest(X, y, X_new):
     from sklearn.ensemble import RandomForestClassifier
 
@@ -94,6 +114,8 @@ def ntk_svm(X, y, X_new):
 
 METHODS = {
     "infwidth": infwidth,
+    "infwidth-ntk": infwidth_ntk,
+    "infwidth-temperature": infwidth_temperature,
     "random-forest": random_forest,
     "lightgbm": lightgbm,
     "svc-rbf": svc_rbf,

@@ -6,9 +6,8 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from infwidth._inference.calibration import fit_calibration
-from infwidth._preprocessing import spread, transform
+from infwidth._preprocessing import transform
 
-FARTHEST = 1e100  # so that squares do not overflow
 CALIBRATION_ROWS = 2000  # at least, where there are as many: they are a random sample of more
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
@@ -127,25 +126,6 @@ class ClassPosterior:
         return self._coding.scores(mean), self._coding.score_std(np.sqrt(total)), variance / self._unit
 
 
-class TrainingBox:
-    """The smallest box that holds all training rows, in units of the features' standard deviations (maths 8.4).
-
-    The latent variance of bounded activations does not grow far from the data, where nothing is known (Kristiadi et al.
-    2021 add a process that grows there).
-    """
-
-    def __init__(self, X, weight):
-        self._low, self._high = X.min(axis=0), X.max(axis=0)
-        width = np.where(self._high > self._low, self._high - self._low, 1.0)  # squares of huge features overflow
-        std = width * np.sqrt(spread((X - self._low) / width, weight))
-        self._std = np.where(std > 0.0, std, 1.0)
-
-    def outside(self, X):
-        """Return the squared distance from the box in each feature, shape (m, n_features)."""
-        distance = (np.maximum(X - self._high, 0.0) + np.maximum(self._low - X, 0.0)) / self._std
-        return np.minimum(distance, FARTHEST) ** 2
-
-
 class ClassMixture:
     """A weighted average of the probabilities of several posteriors, each with its scaling of the features.
 
@@ -165,7 +145,7 @@ class ClassMixture:
         return self._pooled([part.log_proba(transform(scaler, X), outside) for _, part, scaler in self.components])
 
     def leave_one_out(self):
-        """Return log-probabilities of each training row given all with other inputs, shape (n_samples, n_classes)."""
+        """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
         return self._pooled([posterior.leave_one_out() for _, posterior, _ in self.components])
 
     def _pooled(self, log_probas):

@@ -1,0 +1,26 @@
+"""How far new inputs are outside of the training rows."""
+
+import numpy as np
+
+from infwidth._preprocessing import spread
+
+FARTHEST = 1e100  # so that squares do not overflow
+
+
+class TrainingBox:
+    """The smallest box that holds all training rows, in units of the features' standard deviations (maths 8.4).
+
+    The latent variance of bounded activations does not grow far from the data, where nothing is known (Kristiadi et al.
+    2021 add a process that grows there).
+    """
+
+    def __init__(self, X, weight):
+        self._low, self._high = X.min(axis=0), X.max(axis=0)
+        width = np.where(self._high > self._low, self._high - self._low, 1.0)  # squares of huge features overflow
+        std = width * np.sqrt(spread((X - self._low) / width, weight))
+        self._std = np.where(std > 0.0, std, 1.0)
+
+    def outside(self, X):
+        """Return the squared distance from the box in each feature, shape (m, n_features)."""
+        distance = (np.maximum(X - self._high, 0.0) + np.maximum(self._low - X, 0.0)) / self._std
+        return np.minimum(distance, FARTHEST) ** 2
