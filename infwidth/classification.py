@@ -241,7 +241,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         -------
         ndarray of shape (n_samples,)
         """
-        best = np.argmax(self._log_proba(X), axis=1)
+        best = np.argmax(self.predict_log_proba(X), axis=1)
         return self.classes_[best]
 
     def predict_proba(self, X):
@@ -256,7 +256,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         ndarray of shape (n_samples, n_classes)
             Rows sum to 1. Far from all training rows they are ``class_prior_``.
         """
-        return softmax(self._log_proba(X), axis=1)
+        return softmax(self.predict_log_proba(X), axis=1)
 
     def predict_log_proba(self, X):
         """Predict the logarithms of the probabilities, finite where the probabilities underflow.
@@ -269,7 +269,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._log_proba(X)
+        X = self._new_inputs(X)
+        with blas_threads(thread_count(self.n_jobs)):
+            return self._mixture.log_proba(X)
 
     def decision_function(self, X):
         """Return log-probabilities of the classes; for two classes the log-odds of ``classes_[1]``.
@@ -282,7 +284,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        return _decision(self._log_proba(X))
+        return _decision(self.predict_log_proba(X))
 
     @property
     def loo_decision_function_(self):
@@ -298,11 +300,6 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     @property
     def _limit(self):
         return self.limit
-
-    def _log_proba(self, X):
-        X = self._new_inputs(X)
-        with blas_threads(thread_count(self.n_jobs)):
-            return self._mixture.log_proba(X)
 
     def _posterior_of(self, candidate, data):
         return ClassPosterior(
