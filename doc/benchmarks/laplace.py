@@ -1,7 +1,7 @@
 """Multi-class Gaussian-process classification by Laplace's approximation (RW, algorithms 3.3 and 3.4), to compare with.
 
-``uci_classification.py --methods laplace`` runs it, with the network that InfiniteNetClassifier() ranks first. Its kernel
-is multiplied by the factor with the largest approximate evidence; probabilities are means of the softmax over
+``uci_classification.py --methods laplace`` runs it, with the network that InfiniteNetClassifier() ranks first. Its
+kernel is multiplied by the factor with the largest approximate evidence; probabilities are means of the softmax over
 samples of the latent values. A Newton step factors one matrix for each class and their sum.
 """
 
