@@ -278,3 +278,18 @@ def test_useless_scores_give_way_to_the_prior():
     informative = fit_calibration(scores, std, variance, label, weight, log_prior)
     other = fit_calibration(useless, std, variance, label, weight, log_prior)
     assert other.variance_weight > 2.0 * informative.variance_weight
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_no_line_search_leaves_the_range_of_numbers(seed):
+    """Heavy rows make the first slope steep: without bounds some of these overflow."""
+    random = np.random.default_rng(seed)
+    for _ in range(250):
+        n = random.integers(4, 40)
+        label = (np.arange(n) % 3 == 0).astype(int)
+        score = np.clip(label + random.normal(size=n) * 10 ** random.uniform(-3, 0.5), -3, 3)
+        std, variance = np.full(n, 10 ** random.uniform(-4, 0)), 10 ** random.uniform(-8, 4, size=n)
+        parts = np.stack([1 - score, score], axis=1), std, variance
+        weight = np.full(n, 10 ** random.uniform(0, 6))
+        fitted = calibration.fit_calibration(*parts, label, weight, np.log([0.5, 0.5]))
+        assert np.isfinite(fitted.log_proba(*parts)).all()

@@ -17,6 +17,7 @@ from scipy.special import erfcx, log_softmax, ndtr
 
 CENTER = np.log([1.75, 0.85, 0.05])  # of a normal prior on log τ, log κ and log γ: medians over small data sets
 PRIOR_STD = np.array([0.3, 0.3, 1.0])
+FARTHEST = 10.0  # standard deviations from there, so that no line search leaves the range of numbers
 LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 TAIL = -1e3  # an asymptotic form is exact to six digits below
 
@@ -85,7 +86,8 @@ def fit_calibration(scores, std, variance, label, weight, log_prior):
         value = 0.5 * away @ away - weight @ log_proba[rows, label]
         return value, away / PRIOR_STD + [np.sum(excess * step) for step in steps]
 
-    return Calibration(*np.exp(minimize(cost, CENTER, jac=True, method="L-BFGS-B").x), log_prior)
+    bounds = np.stack([CENTER - FARTHEST * PRIOR_STD, CENTER + FARTHEST * PRIOR_STD], axis=1)
+    return Calibration(*np.exp(minimize(cost, CENTER, jac=True, method="L-BFGS-B", bounds=bounds).x), log_prior)
 
 
 def _log_positive_part(z):
