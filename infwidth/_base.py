@@ -46,6 +46,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     _limit: str  # the kernel that is the prior
     _relevance_std: float  # of the prior of single input variances, in units of ``prior_std``
     _compared_rows: int  # at most: networks with one common input variance compete as well
+    _keep_common: bool  # whether, on more rows, the best of those is a finalist
     _merit: Callable  # (candidate, evidence) -> what candidates are compared by
 
     def _fit(self, X, y, data, noise_variance, earlier):
@@ -78,6 +79,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             prior_std=self.prior_std,
             relevance_std=self._relevance_std,
             compared_rows=self._compared_rows,
+            keep_common=self._keep_common,
             n_jobs=self.n_jobs,
             seconds=self.max_optimizer_time,
         )

@@ -22,6 +22,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
 
     _relevance_std = 1 / 2
     _compared_rows = SCREENING_ROWS
+    _keep_common = False
     _merit = staticmethod(merit)
 
     @with_callbacks

@@ -143,6 +143,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     _relevance_std = 1 / 8
     _compared_rows = AVERAGED_ROWS
+    _keep_common = True
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _base
-from infwidth._inference import classes, posterior, search
+from infwidth._inference import classes, posterior, search, selection
 from infwidth._preprocessing import transform
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
@@ -200,6 +200,19 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
     fewer = best_alone(monkeypatch, len(X) - 1)
     assert len(fewer.networks_) == len(_base.default_networks()) < len(best.networks_)
+
+
+def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatch):
+    for name, rows in {"SCREENING_ROWS": 20, "RELEVANCE_ROWS": 30, "WHOLE_ROWS": 40, "BLOCK_ROWS": 30}.items():
+        monkeypatch.setattr(selection, name, rows)
+    monkeypatch.setattr(_base, "AVERAGED_ROWS", 40)
+    monkeypatch.setattr(InfiniteNetClassifier, "_compared_rows", 40)
+    model = InfiniteNetClassifier(random_state=0).fit(X, y)
+    assert sorted(np.ndim(network.input_variance) for network in model.networks_) == [0, 1]
+    assert model.network_weights_.tolist() == [1.0, 0.0]
+    assert np.diff(model.evidence_) <= 0
+    alone = InfiniteNetClassifier(MLP(1, "erf"), random_state=0).fit(X, y)  # has no other kind
+    assert [np.ndim(network.input_variance) for network in alone.networks_] == [0]
 
 
 @pytest.mark.parametrize("weight", [None, np.arange(60) % 4 / 3], ids=["unweighted", "weighted"])

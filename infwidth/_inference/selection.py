@@ -5,6 +5,7 @@
 3. *Refinement*, all rows up to ``WHOLE_ROWS``: the best of those. Many more rows are split into blocks of neighbours,
    whose evidence is summed: each network on some of the blocks, then the best on as many as are asked for. A random
    subset of that size has gaps where all rows have none, and would not show what varies on short distances.
+   With ``keep_common`` one of the two finalists is a network with one common input variance.
 
 Networks are compared by their merit: their evidence less one for each learned variance.
 """
@@ -43,6 +44,7 @@ class Settings:
     prior_std: float | None
     relevance_std: float
     compared_rows: int
+    keep_common: bool
     n_jobs: int | None
     seconds: float | None
 
@@ -83,7 +85,11 @@ class Search:
             return relevance
         if self.n_rows > WHOLE_ROWS:
             relevance = self.improve(relevance, 2 * WHOLE_ROWS) or relevance
-        return self.improve(relevance[:N_FINALISTS], self.n_rows) or relevance[:N_FINALISTS]
+        finalists = relevance[:N_FINALISTS]
+        if self.settings.keep_common:
+            common = [c for c in _best_scalings(screened) if _has_relevance(c, n_features)]
+            finalists = [*relevance[:1], *self.improve(common, 2 * WHOLE_ROWS)[:1]] if common else finalists
+        return self.improve(finalists, self.n_rows) or finalists
 
     def resume(self, candidates):
         """Return the finalists of an earlier search, from where it ended and with the priors it had."""
@@ -204,6 +210,12 @@ def _best_scalings(candidates):
     for candidate in candidates:
         best.setdefault(candidate.place, candidate)
     return list(best.values())
+
+
+def _has_relevance(candidate, n_features):
+    """Return whether the candidate's network asks for an input variance for each feature, and has one for all."""
+    network = candidate.optimum.network
+    return len(theta_of(network.expanded(n_features))) > len(theta_of(network))
 
 
 def _expanded(candidate, n_features):
