@@ -1,0 +1,33 @@
+"""Data for the tests of InfiniteNetClassifier, and what they compare."""
+
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_classification
+from sklearn.preprocessing import StandardScaler
+
+from infwidth import NNGPRegressor, NTKRegressor
+from infwidth.networks import MLP
+
+LOADERS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
+SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
+REGRESSORS = {"nngp": NNGPRegressor, "ntk": NTKRegressor}
+as_given = {"optimizer": None, "feature_scaling": None}
+
+X, y = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
+NEW = 1.5 * make_classification(30, 6, n_informative=4, n_classes=3, random_state=1)[0]  # some outside the data
+NETWORK = MLP(1, "erf", ard=True)
+
+
+def every(step, name, start=0):
+    """Each ``step``-th row of a data set, standardised."""
+    inputs, label = LOADERS[name](return_X_y=True)
+    return StandardScaler().fit_transform(inputs)[start::step], label[start::step]
+
+
+def numbers(model):
+    """What a fitted model says about the new rows and about its own."""
+    return [model.predict_log_proba(NEW), model.loo_decision_function_, model.class_prior_, model.evidence_]
+
+
+def assert_same(model, other, rtol=1e-8):
+    for actual, expected in zip(numbers(model), numbers(other), strict=True):
+        assert_allclose(actual, expected, rtol=rtol, atol=rtol)
