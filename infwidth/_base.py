@@ -12,7 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._callbacks import CallbackSupportMixin, Monitor
+from infwidth._inference.classes import ClassPosterior
 from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._inference.mixture import Component
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Optimum
 from infwidth._inference.selection import Candidate, Search, Settings, condition
@@ -37,7 +39,11 @@ class Kept:
     optimum: Optimum
     scaler: object
     data: Data
-    posterior: Posterior
+    posterior: Posterior | ClassPosterior
+
+    def component(self, predictive):
+        """Return what the mixture needs of it, with what predicts."""
+        return Component(self.weight, predictive, self.scaler, self.optimum.noise_variance)
 
 
 class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
@@ -114,6 +120,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_, self.noise_variance_ = best.optimum.network, best.optimum.noise_variance
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = scalers[best.scaling]
+        self.jitter_ = posteriors[0].jitter
         self.feature_relevance_ = shares(self.network_.input_variances(self.n_features_in_))
         self._keep(
             [

@@ -97,12 +97,6 @@ def row_noise(noise_variance, weight):
     return noise
 
 
-def spread(X, weight):
-    """Return the variance of each feature, shape (n_features,)."""
-    mean = np.average(X, axis=0, weights=weight)
-    return np.average((X - mean) ** 2, axis=0, weights=weight)
-
-
 def class_weights(kind, classes, label, weight):
     """Return what ``class_weight`` multiplies the weights of rows with classes ``classes[label]`` by."""
     if isinstance(kind, str) and kind == "balanced":

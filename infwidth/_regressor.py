@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from infwidth._base import BaseInfiniteNet
 from infwidth._callbacks import with_callbacks
 from infwidth._inference.evidence import log_marginal_likelihood
-from infwidth._inference.mixture import Component, Mixture
+from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
 from infwidth._inference.selection import SCREENING_ROWS, merit
 from infwidth._preprocessing import row_weights, target_scale
@@ -65,13 +65,10 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
 
     def _keep(self, kept):
         best = kept[0]
-        self._data, self.jitter_ = best.data, best.posterior.jitter
+        self._data = best.data
         self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best.optimum, best.posterior, best.data)
         self._mixture = Mixture(
-            [
-                Component(part.weight, predictive, part.scaler, part.optimum.noise_variance)
-                for part, predictive in zip(kept, self._predictives(kept), strict=True)
-            ]
+            [part.component(predictive) for part, predictive in zip(kept, self._predictives(kept), strict=True)]
         )
 
     def _predictives(self, kept):

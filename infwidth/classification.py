@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -12,7 +13,7 @@ from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
 from infwidth._inference.coding import ClassCoding
 from infwidth._inference.search import Data
-from infwidth._preprocessing import class_weights, row_weights, spread
+from infwidth._preprocessing import class_weights, row_weights
 from infwidth._threads import blas_threads, thread_count
 
 LIMITS = ("nngp", "ntk")
@@ -68,7 +69,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         become 0. "power" warps each feature by a Yeo-Johnson transformation before. "auto" takes the better of the
         two for each network where it is learned, else "standard". None takes the features as they are.
     solver : {"auto", "cholesky"}, default="auto"
-        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and 2n³/3 operations; "auto"
+        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
     max_memory : int or str, optional
         Most memory for the kernel matrix: bytes, or text such as "8GB". Checked before it is allocated.
@@ -314,7 +315,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     def _relevance(self, network, data):
         """Return the shares of the features in the variance of the first layer."""
-        return shares(network.input_variances(data.X.shape[1]) * spread(data.X, data.weight))
+        spread = StandardScaler().fit(data.X, sample_weight=data.weight).var_
+        return shares(network.input_variances(data.X.shape[1]) * spread)
 
     def _evidence(self, candidate, posterior, data):
         return posterior.log_likelihood
@@ -323,8 +325,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         return evidence
 
     def _keep(self, kept):
-        self.jitter_ = kept[0].posterior.jitter
-        self._mixture = ClassMixture([(part.weight, part.posterior, part.scaler) for part in kept], self._box)
+        self._mixture = ClassMixture([part.component(part.posterior) for part in kept], self._box)
 
     def _check_parameters(self):
         if self.limit not in LIMITS:

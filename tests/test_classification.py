@@ -11,7 +11,6 @@ from sklearn.metrics import log_loss
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _base
 from infwidth._inference import classes, selection
-from infwidth._preprocessing import transform
 from infwidth.networks import MLP
 
 # The second path to the same numbers: public regressors on the coded classes
@@ -46,7 +45,7 @@ def pair(request, rows):
 
 def decision(model, mean, std, unit, distance=0.0):
     """The classifier's decision function, given the mean and the std of the latent values."""
-    coding, (_, part, _) = model._coding, model._mixture.components[0]
+    coding, part = model._coding, model._mixture.components[0].posterior
     score_std = coding.score_std(np.sqrt(std**2 + model.noise_variance))
     log_proba = part.calibration.log_proba(coding.scores(mean), score_std, std**2 / unit + distance)
     return log_proba[:, 1] - log_proba[:, 0] if len(model.classes_) == 2 else log_proba
@@ -111,10 +110,10 @@ def test_average_of_networks(averaged):
         InfiniteNetClassifier(
             candidate.optimum.network,
             noise_variance=candidate.optimum.noise_variance,
-            feature_scaling=SCALINGS[type(scaler).__name__],
+            feature_scaling=SCALINGS[type(component.scaler).__name__],
             optimizer=None,
         ).fit(X, y)
-        for candidate, (_, _, scaler) in zip(model._learned[1], model._mixture.components, strict=False)
+        for candidate, component in zip(model._learned[1], model._mixture.components, strict=False)
     ]
     assert len(parts) == np.count_nonzero(weights) > 2
     assert_allclose(weights.sum(), 1.0)
@@ -141,12 +140,12 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     assert best.networks_ == averaged.networks_
     assert_allclose(best.evidence_, averaged.evidence_)
     assert best.network_weights_.tolist() == [1.0] + [0.0] * (len(best.networks_) - 1)
-    ((weight, part, scaler),) = best._mixture.components
-    assert weight == 1.0
-    same = averaged._mixture.components[0][1]
-    expected = same.log_proba(transform(scaler, NEW), averaged._box.outside(NEW))
+    (component,) = best._mixture.components
+    assert component.weight == 1.0
+    same = averaged._mixture.components[0].posterior
+    expected = same.log_proba(component.scaled(NEW), averaged._box.outside(NEW))
     assert_allclose(best.predict_log_proba(NEW), expected, rtol=1e-9)
-    assert_allclose(part.leave_one_out(), best.loo_decision_function_)
+    assert_allclose(component.posterior.leave_one_out(), best.loo_decision_function_)
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
     fewer = best_alone(monkeypatch, len(X) - 1)
     assert len(fewer.networks_) == len(_base.default_networks()) < len(best.networks_)

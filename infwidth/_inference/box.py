@@ -1,8 +1,7 @@
 """How far new inputs are outside of the training rows."""
 
 import numpy as np
-
-from infwidth._preprocessing import spread
+from sklearn.preprocessing import StandardScaler
 
 FARTHEST = 1e100  # so that squares do not overflow
 
@@ -17,8 +16,7 @@ class TrainingBox:
     def __init__(self, X, weight):
         self._low, self._high = X.min(axis=0), X.max(axis=0)
         width = np.where(self._high > self._low, self._high - self._low, 1.0)  # squares of huge features overflow
-        std = width * np.sqrt(spread((X - self._low) / width, weight))
-        self._std = np.where(std > 0.0, std, 1.0)
+        self._std = width * StandardScaler().fit((X - self._low) / width, sample_weight=weight).scale_
 
     def outside(self, X):
         """Return the squared distance from the box in each feature, shape (m, n_features)."""

@@ -49,12 +49,18 @@ class Calibration:
         variance : ndarray of shape (n,)
             u, noise not included.
         """
-        informed = self.power * _log_positive_part(scores / (self.width * std[:, None]))
-        certainty = self._certainty(variance)
-        return log_softmax(certainty * log_softmax(informed, axis=1) + (1.0 - certainty) * self.log_prior, axis=1)
+        informed = log_softmax(self.power * _log_positive_part(self._standardized(scores, std)), axis=1)
+        return self._mixed(informed, self._certainty(variance))
+
+    def _standardized(self, scores, std):
+        return scores / (self.width * std[:, None])
 
     def _certainty(self, variance):
         return 1.0 / (1.0 + self.variance_weight * variance[:, None])
+
+    def _mixed(self, informed, certainty):
+        """Return log-probabilities between those of the scores and the prior."""
+        return log_softmax(certainty * informed + (1.0 - certainty) * self.log_prior, axis=1)
 
 
 def fit_calibration(scores, std, variance, label, weight, log_prior):
@@ -72,13 +78,14 @@ def fit_calibration(scores, std, variance, label, weight, log_prior):
 
     def cost(theta):
         at = Calibration(*np.exp(theta), log_prior)
-        log_proba = at.log_proba(scores, std, variance)
+        certainty, z = at._certainty(variance), at._standardized(scores, std)
+        part = _log_positive_part(z)
+        informed = log_softmax(at.power * part, axis=1)
+        log_proba = at._mixed(informed, certainty)
         excess = weight[:, None] * np.exp(log_proba)  # ∂/∂logits of the loss
         excess[rows, label] -= weight
-        certainty, z = at._certainty(variance), scores / (at.width * std[:, None])
-        informed = log_softmax(at.power * _log_positive_part(z), axis=1)
         steps = (
-            certainty * at.power * _log_positive_part(z),
+            certainty * at.power * part,
             -certainty * at.power * z * _log_positive_part_slope(z),
             certainty * (1.0 - certainty) * (log_prior - informed),
         )
@@ -94,14 +101,18 @@ def _log_positive_part(z):
     """Return log E max(z + ξ, 0) = log(z Φ(z) + φ(z)), ξ ~ N(0, 1)."""
     above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
     tail = -0.5 * below * below - LOG_ROOT_TWO_PI + np.log(_relative_positive_part(below))
-    return np.where(z > 0.0, np.log(above * ndtr(above) + np.exp(-0.5 * above * above - LOG_ROOT_TWO_PI)), tail)
+    return np.where(z > 0.0, np.log(_positive_part(above)), tail)
 
 
 def _log_positive_part_slope(z):
     """Return its derivative, Φ(z) / (z Φ(z) + φ(z))."""
     above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
-    positive = ndtr(above) / (above * ndtr(above) + np.exp(-0.5 * above * above - LOG_ROOT_TWO_PI))
-    return np.where(z > 0.0, positive, _mills(below) / _relative_positive_part(below))
+    return np.where(z > 0.0, ndtr(above) / _positive_part(above), _mills(below) / _relative_positive_part(below))
+
+
+def _positive_part(z):
+    """Return z Φ(z) + φ(z) for z >= 0."""
+    return z * ndtr(z) + np.exp(-0.5 * z * z - LOG_ROOT_TWO_PI)
 
 
 def _relative_positive_part(z):

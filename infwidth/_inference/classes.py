@@ -6,7 +6,6 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from infwidth._inference.calibration import fit_calibration
-from infwidth._preprocessing import transform
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many: they are a random sample of more
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
@@ -131,8 +130,8 @@ class ClassMixture:
 
     Parameters
     ----------
-    components : list of (weight, ClassPosterior, scaler)
-        The best first; the weights sum to 1.
+    components : list of Component
+        With a ``ClassPosterior`` each, the best first; their weights sum to 1.
     box : TrainingBox
     """
 
@@ -142,14 +141,14 @@ class ClassMixture:
     def log_proba(self, X):
         """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
         outside = self._box.outside(X)
-        return self._pooled([part.log_proba(transform(scaler, X), outside) for _, part, scaler in self.components])
+        return self._pooled([part.posterior.log_proba(part.scaled(X), outside) for part in self.components])
 
     def leave_one_out(self):
         """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
-        return self._pooled([posterior.leave_one_out() for _, posterior, _ in self.components])
+        return self._pooled([part.posterior.leave_one_out() for part in self.components])
 
     def _pooled(self, log_probas):
         if len(log_probas) == 1:
             return log_probas[0]
-        weights = np.array([weight for weight, _, _ in self.components])
+        weights = np.array([part.weight for part in self.components])
         return logsumexp(np.stack(log_probas), axis=0, b=weights[:, None, None])
