@@ -229,7 +229,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self._box = TrainingBox(X[used], weight)
         data, group = Data(X[used], self._coding.targets(label), weight, np.zeros(len(weight))).merged()
         order = np.random.RandomState(0).permutation(len(data.Y))  # any of the last rows are a random sample
-        self._labels = Labels(label, weight, one, np.argsort(order)[group])
+        self._labels = Labels.of(label, weight, one, np.argsort(order)[group])
         return self._fit(X, y, data.take(order), noise_variance, earlier)
 
     def predict(self, X):

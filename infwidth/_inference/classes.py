@@ -19,8 +19,8 @@ class Labels:
     ----------
     label : ndarray of shape (n_samples,)
         Their classes, 0 to n_classes - 1.
-    weight, one : ndarray of shape (n_samples,)
-        Their weights, and the weight of one of the rows that each stands for.
+    weight, one, rest : ndarray of shape (n_samples,)
+        Their weights, the weight of one of the rows that each stands for, and that of all others with equal inputs.
     group : ndarray of shape (n_samples,)
         The place of each among the n different inputs that the process is conditioned on.
     """
@@ -28,11 +28,17 @@ class Labels:
     label: np.ndarray
     weight: np.ndarray
     one: np.ndarray
+    rest: np.ndarray
     group: np.ndarray
+
+    @classmethod
+    def of(cls, label, weight, one, group):
+        """Return the rows, with the weight of those that equal each."""
+        return cls(label, weight, one, np.bincount(group, weight)[group] - one, group)
 
     def take(self, rows):
         """Return some of the rows."""
-        return Labels(self.label[rows], self.weight[rows], self.one[rows], self.group[rows])
+        return Labels(self.label[rows], self.weight[rows], self.one[rows], self.rest[rows], self.group[rows])
 
 
 class ClassPosterior:
@@ -63,11 +69,14 @@ class ClassPosterior:
         self._labels, self._relevance = labels, relevance
         first, mean, variance = self._leave_one_out(CALIBRATION_ROWS)
         rows = labels.take(labels.group >= first)
-        place, label, weight = rows.group - first, np.tile(rows.label, 2), 0.5 * np.tile(rows.weight, 2)
-        mean, variance = mean[place], variance[place]
+        mean, variance = mean[rows.group - first], variance[rows.group - first]
         self._unit = float(np.average(variance + noise_variance, weights=rows.weight))
-        with_copies = self._with_copies(rows, mean, variance)
+        copied = rows.rest > 0.0  # those are predicted twice
+        again = rows.take(copied)
+        with_copies = self._with_copies(again, mean[copied], variance[copied])
         parts = [np.concatenate(both) for both in zip(self._parts(mean, variance), with_copies, strict=True)]
+        label = np.append(rows.label, again.label)
+        weight = np.append(np.where(copied, 0.5, 1.0) * rows.weight, 0.5 * again.weight)
         self.calibration = fit_calibration(*parts, label, weight, np.log(coding.share)) if calibrated else None
         own = self._calibrate(*parts)[np.arange(len(label)), label]
         self.log_likelihood = float(np.average(own, weights=weight) * labels.weight.sum())
@@ -106,13 +115,12 @@ class ClassPosterior:
 
     def _with_copies(self, rows, mean, variance):
         """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""
-        weight, Y = np.bincount(self._labels.group, self._labels.weight)[rows.group], self._posterior.Y[rows.group]
-        rest = weight - rows.one
-        total = weight[:, None] * Y - rows.one[:, None] * self._coding.targets(rows.label)
-        known = rest * variance
+        one, rest = rows.one[:, None], rows.rest[:, None]
+        total = (rest + one) * self._posterior.Y[rows.group] - one * self._coding.targets(rows.label)
+        known = rows.rest * variance
         share = np.divide(variance, self._noise_variance + known, out=np.zeros_like(known), where=known > 0.0)
-        mean = mean + share[:, None] * (total - rest[:, None] * mean)
-        return self._parts(mean, (1.0 - share * rest) * variance)
+        mean = mean + share[:, None] * (total - rest * mean)
+        return self._parts(mean, (1.0 - share * rows.rest) * variance)
 
     def _calibrate(self, scores, std, variance):
         if self.calibration is None:
