@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -51,8 +52,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
     _limit: str  # the kernel that is the prior
     _relevance_std: float  # of the prior of single input variances, in units of ``prior_std``
-    _compared_rows: int  # at most: networks with one common input variance compete as well
-    _keep_common: bool  # whether, on more rows, the best of those is a finalist
+    _refine: bool  # whether finalists are those with the largest evidence, refined on all of few rows too
     _merit: Callable  # (candidate, evidence) -> what candidates are compared by
 
     def _fit(self, X, y, data, noise_variance, earlier):
@@ -84,8 +84,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             n_restarts=self.n_restarts_optimizer,
             prior_std=self.prior_std,
             relevance_std=self._relevance_std,
-            compared_rows=self._compared_rows,
-            keep_common=self._keep_common,
+            keep_common=self.network is None,  # a network that is given with ard=True means it
+            refine=self._refine,
             n_jobs=self.n_jobs,
             seconds=self.max_optimizer_time,
         )
@@ -121,7 +121,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = scalers[best.scaling]
         self.jitter_ = posteriors[0].jitter
-        self.feature_relevance_ = shares(self.network_.input_variances(self.n_features_in_))
+        self.feature_relevance_ = sum(
+            weight * relevance(candidate.optimum.network, datasets[candidate.scaling])
+            for weight, candidate in zip(weights, ranked, strict=True)
+        )
         self._keep(
             [
                 Kept(weight, candidate.optimum, scalers[candidate.scaling], datasets[candidate.scaling], posterior)
@@ -139,6 +142,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             self._source(candidate.optimum.network, data.X),
             data.Y,
             row_noise(candidate.optimum.noise_variance, data.weight),
+            weight=data.weight,
             max_memory=self.max_memory,
             verbose=bool(self.verbose),
         )
@@ -206,7 +210,9 @@ def _check_positive(name, value):
         raise ValueError(f"{name} must be a positive number or None; got {value!r}.")
 
 
-def shares(values):
-    """Return values divided by their sum, where that is not 0."""
-    total = values.sum()
-    return values / total if total > 0 else values
+def relevance(network, data):
+    """Return the share of each feature in the variance of the network's first layer over the rows: Σ_f v_f Var(x_f)."""
+    spread = StandardScaler().fit(data.X, sample_weight=data.weight).var_
+    explained = network.input_variances(data.X.shape[1]) * spread
+    total = explained.sum()
+    return explained / total if total > 0 else explained

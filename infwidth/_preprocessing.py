@@ -1,5 +1,7 @@
 """What happens to the data before a model sees them: scaling of features and targets, and weights of rows."""
 
+import warnings
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import yeojohnson
@@ -9,53 +11,101 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
-MAX_POWER = 10.0
+LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
+MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
+ROUNDING = 1e-9  # of shares
+LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
 
 class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
-    """Yeo-Johnson transformation of each feature to a normal shape, then standardising.
+    """Yeo-Johnson transformation of each feature to a normal shape, whatever its origin and unit; then standardising.
 
-    scikit-learn's ``PowerTransformer`` for rows with weights: a row of weight w does what w rows do.
+    The power λ belongs to z = (x - origin) / spread, so that adding a constant to a feature, changing its unit or its
+    sign changes nothing. The origin is the median, the smallest or the largest value, by likelihood: a long tail that
+    begins at an end needs the origin there. λ is kept where all training rows stay resolved. Outside of their range the
+    warp goes on with the slope that it has at the end of it. A row of weight w does what w rows do.
+
+    Attributes
+    ----------
+    origin_, spread_ : ndarray of shape (n_features,)
+        Spread is a quantile of the distances from the origin, of the rows that differ from it: ½ from the median, ⅒
+        from an end.
+    lambdas_ : ndarray of shape (n_features,)
+    low_, high_ : ndarray of shape (n_features,)
+        Range of z.
+    scaler_ : StandardScaler
+        Of the warped features.
     """
 
     def fit(self, X, y=None, sample_weight=None):
         """Find the power of each feature with the largest likelihood (Yeo & Johnson 2000)."""
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
-        self.lambdas_ = np.array([_power(x, weight) for x in X.T])
-        self.scaler_ = StandardScaler().fit(self._warp(X), sample_weight=weight)
+        self.origin_, self.spread_, self.lambdas_ = np.transpose([_warp_of(x, weight) for x in X.T])
+        Z = self._centred(X)
+        self.low_, self.high_ = Z.min(axis=0), Z.max(axis=0)
+        self.scaler_ = standardizer(self._warp(Z), weight)
         return self
 
     def transform(self, X):
         """Return the warped and standardised features."""
-        return self.scaler_.transform(self._warp(X))
+        return self.scaler_.transform(self._warp(self._centred(X)))
 
-    def _warp(self, X):
-        with np.errstate(over="ignore"):
-            return np.column_stack([yeojohnson(x, power) for x, power in zip(X.T, self.lambdas_, strict=True)])
+    def _centred(self, X):
+        return (X - self.origin_) / self.spread_
+
+    def _warp(self, Z):
+        """Return ψ(z) of each feature, linear outside of the range: ψ'(z) = (1 + |z|)^(±(λ - 1)) for z >< 0."""
+        inside = np.clip(Z, self.low_, self.high_)
+        warped = np.column_stack([yeojohnson(z, power) for z, power in zip(inside.T, self.lambdas_, strict=True)])
+        slope = np.exp(np.sign(inside) * (self.lambdas_ - 1.0) * np.log1p(np.abs(inside)))
+        return warped + slope * (Z - inside)
 
 
-def _power(x, weight):
-    """Return the power of a feature; 1, which leaves it as it is, where it is constant."""
+def _warp_of(x, weight):
+    """Return origin, spread and power of a feature; the power 1 leaves it as it is, where it has two values or one."""
     values, place = np.unique(x, return_inverse=True)  # so that weights and repeated rows give the same numbers
-    if len(values) == 1:
-        return 1.0
     share = np.bincount(place, weight) / weight.sum()
-    stretch = share @ (np.sign(values) * np.log1p(np.abs(values)))
+    median = _quantile(values, share, 0.5)
+    if len(values) == 1:
+        return median, 1.0, 1.0
+    candidates = [(median, 0.5), (values[0], 0.1), (values[-1], 0.1)]
+    found = []
+    for origin, quantile in candidates[: 1 if len(values) == 2 else None]:
+        distance = np.abs(values - origin)
+        order, apart = np.argsort(distance, kind="stable"), distance > 0
+        order = order[apart[order]]
+        spread = _quantile(distance[order], share[order] / share[order].sum(), quantile)
+        cost, power = _power((values - origin) / spread, share) if len(values) > 2 else (0.0, 1.0)
+        found.append((cost + np.log(spread), origin, spread, power))
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def _quantile(values, share, level):
+    """Return a quantile of sorted values: the mean of the two neighbours where the level falls between them."""
+    below = np.cumsum(share) - level
+    close = np.abs(below) < ROUNDING
+    lower = int(np.argmax((below > 0) | close))
+    return 0.5 * values[lower] + 0.5 * values[min(lower + int(close[lower]), len(values) - 1)]
+
+
+def _power(z, share):
+    """Return minus the log-likelihood of a row, and the power that is best by it, of sorted values and their shares."""
+    logs = np.sign(z) * np.log1p(np.abs(z))
+    stretch = share @ logs
 
     def cost(power):
-        with np.errstate(over="ignore", invalid="ignore"):
-            warped = yeojohnson(values, power)
-            variance = share @ (warped - share @ warped) ** 2
-            value = 0.5 * np.log(variance) - (power - 1.0) * stretch if variance > 0 else np.inf
-        return value if np.isfinite(value) else 1e100
+        warped = yeojohnson(z, power)
+        return 0.5 * np.log(share @ (warped - share @ warped) ** 2) - (power - 1.0) * stretch
 
-    return minimize_scalar(cost, bounds=(-MAX_POWER, MAX_POWER), method="bounded", options={"xatol": 1e-8}).x
+    most = np.clip(np.log(MOST_UNEVEN) / (logs[-1] - logs[0]), LEAST_POWER, MAX_POWER)  # slopes are e^{(λ - 1) logs}
+    found = minimize_scalar(cost, bounds=(1.0 - most, 1.0 + most), method="bounded", options={"xatol": 1e-8})
+    return found.fun, found.x
 
 
 def feature_scalers(kind, X, weight, *, choose):
     """Return the fitted scalings to choose from: one, or with "auto" and ``choose`` two. None leaves X as it is."""
     fitted = {
-        "standard": lambda: StandardScaler().fit(X, sample_weight=weight),
+        "standard": lambda: standardizer(X, weight),
         "power": lambda: WeightedPowerTransformer().fit(X, sample_weight=weight),
         None: lambda: None,
     }
@@ -73,8 +123,22 @@ def target_scale(Y, weight, normalize):
     """Return what targets of shape (n, n_outputs) are centred and divided by, shape (n_outputs,) each."""
     if not normalize:
         return np.zeros(Y.shape[1]), np.ones(Y.shape[1])
-    scaler = StandardScaler().fit(Y, sample_weight=weight)
+    scaler = standardizer(Y, weight)
     return scaler.mean_, scaler.scale_
+
+
+def standardizer(X, weight):
+    """Return a fitted ``StandardScaler``, whatever the unit of a feature: of huge and tiny numbers, squares do not
+    exist.
+    """
+    largest = np.abs(X).max(axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    scaler = StandardScaler().fit(X / unit, sample_weight=weight)
+    scaler.scale_ = np.where(np.ptp(X, axis=0) > 0, scaler.scale_ * unit, 1.0)
+    scaler.mean_ = scaler.mean_ * unit
+    with np.errstate(over="ignore", under="ignore"):
+        scaler.var_ = scaler.scale_**2
+    return scaler
 
 
 def row_weights(sample_weight, X):
@@ -83,6 +147,15 @@ def row_weights(sample_weight, X):
     used = weight > 0
     if not used.any():
         raise ValueError("all sample weights are zero: no row is left to fit.")
+    mean = np.mean(weight[used])
+    if not LEAST_MEAN_WEIGHT <= mean <= LARGEST_MEAN_WEIGHT:
+        warnings.warn(
+            f"the sample weights are {mean:.3g} on average. A row of weight w counts as w rows: its noise variance is "
+            "divided by w, and predictions speak of rows of weight 1. Weights that say which rows matter more, or "
+            "inverse variances, should average 1: sample_weight * len(y) / sample_weight.sum().",
+            UserWarning,
+            stacklevel=4,
+        )
     return weight, used
 
 

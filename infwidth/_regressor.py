@@ -11,18 +11,17 @@ from infwidth._callbacks import with_callbacks
 from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
-from infwidth._inference.selection import SCREENING_ROWS, merit
+from infwidth._inference.selection import merit
 from infwidth._preprocessing import row_weights, target_scale
 from infwidth._threads import blas_threads, thread_count
-from infwidth.networks.theta import theta_of, with_theta
+from infwidth.networks.theta import with_theta
 
 
 class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     """Base of the regressors, which store these parameters: see ``NNGPRegressor``."""
 
     _relevance_std = 1 / 2
-    _compared_rows = SCREENING_ROWS
-    _keep_common = False
+    _refine = True
     _merit = staticmethod(merit)
 
     @with_callbacks
@@ -172,11 +171,15 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         if theta is None and not eval_gradient:
             return self.log_marginal_likelihood_value_
         if theta is None:
-            theta = np.append(theta_of(self.network_), np.log(self.noise_variance_))
-        theta = np.asarray(theta, dtype=float)
+            network, noise_variance, jitter = self.network_, self.noise_variance_, self.jitter_
+        else:
+            theta = np.asarray(theta, dtype=float)
+            network, noise_variance, jitter = with_theta(self.network_, theta[:-1]), np.exp(theta[-1]), 0.0
         objective = Objective([self._data], self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,))
+        total = noise_variance + jitter
         with blas_threads(thread_count(self.n_jobs)):
-            value, gradient, _ = objective.evaluate(with_theta(self.network_, theta[:-1]), np.exp(theta[-1]))
+            value, gradient, _ = objective.evaluate(network, total)
+        gradient[-1] *= noise_variance / total if total > 0 else 1.0  # jitter acts as noise, but it is fixed
         return (value, gradient) if eval_gradient else value
 
     def loo_predict(self, include_noise=True):
@@ -218,7 +221,4 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
 
 
 def _log_marginal_likelihood(optimum, posterior, data):
-    noise_variance = optimum.noise_variance + posterior.jitter
-    if noise_variance == 0.0:  # weights have no effect then
-        return posterior.log_marginal_likelihood()
-    return posterior.log_marginal_likelihood() + differences(data, noise_variance)[0]
+    return posterior.log_marginal_likelihood() + differences(data, optimum.noise_variance + posterior.jitter)[0]

@@ -3,11 +3,10 @@
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import AVERAGED_ROWS, BaseInfiniteNet, shares
+from infwidth._base import BaseInfiniteNet, relevance
 from infwidth._callbacks import with_callbacks
 from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
@@ -143,8 +142,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     """
 
     _relevance_std = 1 / 8
-    _compared_rows = AVERAGED_ROWS
-    _keep_common = True
+    _refine = False
 
     def __init__(
         self,
@@ -309,14 +307,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
             candidate.optimum.noise_variance,
             self._coding,
             self._labels,
-            self._relevance(candidate.optimum.network, data),
+            relevance(candidate.optimum.network, data),
             calibrated=self.calibration == "loo",
         )
-
-    def _relevance(self, network, data):
-        """Return the shares of the features in the variance of the first layer."""
-        spread = StandardScaler().fit(data.X, sample_weight=data.weight).var_
-        return shares(network.input_variances(data.X.shape[1]) * spread)
 
     def _evidence(self, candidate, posterior, data):
         return posterior.log_likelihood

@@ -129,14 +129,9 @@ def test_average_of_networks(averaged):
     assert model.noise_variance_ == parts[0].noise_variance_
 
 
-def best_alone(monkeypatch, compared_rows):
-    monkeypatch.setattr(_base, "AVERAGED_ROWS", len(X) - 1)
-    monkeypatch.setattr(InfiniteNetClassifier, "_compared_rows", compared_rows)
-    return InfiniteNetClassifier(random_state=0).fit(X, y)
-
-
 def test_the_best_alone_on_many_rows(monkeypatch, averaged):
-    best = best_alone(monkeypatch, len(X))
+    monkeypatch.setattr(_base, "AVERAGED_ROWS", len(X) - 1)
+    best = InfiniteNetClassifier(random_state=0).fit(X, y)
     assert best.networks_ == averaged.networks_
     assert_allclose(best.evidence_, averaged.evidence_)
     assert best.network_weights_.tolist() == [1.0] + [0.0] * (len(best.networks_) - 1)
@@ -147,15 +142,12 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     assert_allclose(best.predict_log_proba(NEW), expected, rtol=1e-9)
     assert_allclose(component.posterior.leave_one_out(), best.loo_decision_function_)
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
-    fewer = best_alone(monkeypatch, len(X) - 1)
-    assert len(fewer.networks_) == len(_base.default_networks()) < len(best.networks_)
 
 
 def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatch):
     for name, rows in {"SCREENING_ROWS": 20, "RELEVANCE_ROWS": 30, "WHOLE_ROWS": 40, "BLOCK_ROWS": 30}.items():
         monkeypatch.setattr(selection, name, rows)
     monkeypatch.setattr(_base, "AVERAGED_ROWS", 40)
-    monkeypatch.setattr(InfiniteNetClassifier, "_compared_rows", 40)
     model = InfiniteNetClassifier(random_state=0).fit(X, y)
     assert sorted(np.ndim(network.input_variance) for network in model.networks_) == [0, 1]
     assert model.network_weights_.tolist() == [1.0, 0.0]

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
+from infwidth import NNGPRegressor
 from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Objective
@@ -45,9 +46,9 @@ def as_tiles(A, tile):
     return tiles
 
 
-def adjoint(network, X, M, limit, tile=1024):
+def adjoint(network, X, M, limit, tile=1024, n_jobs=None):
     """∂/∂theta of Σ_ij M_ij K_ij."""
-    engine = KernelEngine(network.lower(X.shape[1]), ntk=limit == "ntk")
+    engine = KernelEngine(network.lower(X.shape[1]), ntk=limit == "ntk", n_jobs=n_jobs)
     source = KernelSource(engine, engine.rows(X), limit)
     return theta_gradient(network, program_gradient(source, as_tiles(M, tile)))
 
@@ -138,6 +139,34 @@ def test_adjoint_does_not_depend_on_tiles(tile):
 
 
 @pytest.mark.parametrize("limit", ["nngp", "ntk"])
+def test_adjoint_is_the_same_again_and_on_any_number_of_threads(limit, monkeypatch):
+    """To the last bit: what the threads find is added in one order, whoever comes first."""
+    monkeypatch.setattr("infwidth._recursion.gradient.PANEL", 8)
+    n = 700
+    X, network, M = inputs(n), network_of("relu"), symmetric(n)
+
+    def gradient(n_jobs):
+        return adjoint(network, X, M, limit, tile=256, n_jobs=n_jobs)
+
+    alone = gradient(1)
+    for _ in range(8):
+        assert_array_equal(gradient(2), alone)
+    assert_array_equal(gradient(5), alone)
+
+
+def test_a_fit_is_the_same_again():
+    X = inputs(700)
+    y = np.sin(X).sum(axis=1) + 0.1 * np.random.default_rng(2).standard_normal(700)
+    models = [
+        NNGPRegressor(MLP(ard=True), n_jobs=2, random_state=0, max_optimizer_samples=400).fit(X, y) for _ in range(3)
+    ]
+    for other in models[1:]:
+        assert other.network_ == models[0].network_
+        assert other.noise_variance_ == models[0].noise_variance_
+        assert_array_equal(other.predict(X[:50]), models[0].predict(X[:50]))
+
+
+@pytest.mark.parametrize("limit", ["nngp", "ntk"])
 @pytest.mark.parametrize("activation", ["relu", "abs", "erf", "gelu"])
 def test_duplicate_antiparallel_and_zero_rows(activation, limit):
     """The pair formulas are singular there; the gradient is that of rows which are duplicates at every variance."""
@@ -173,7 +202,8 @@ def test_values_of_the_evidence():
     posterior = Posterior(source, Y, np.full(25, 0.3))
     A = MLP().nngp(X) + 0.3 * np.eye(25)
     assert_allclose(log_marginal_likelihood(as_tiles(A, 10), Y).value, posterior.log_marginal_likelihood(), rtol=1e-12)
-    mean, variance = posterior.leave_one_out()
+    mean, latent = posterior.leave_one_out()
+    variance = latent + 0.3
     density = -0.5 * np.log(2 * np.pi * variance)[:, None] - 0.5 * (Y - mean) ** 2 / variance[:, None]
     assert_allclose(leave_one_out(as_tiles(A, 10), Y).value, density.sum(), rtol=1e-12)
 

@@ -15,8 +15,8 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.preprocessing import PowerTransformer
 
 from infwidth import NNGPRegressor
-from infwidth._inference import search
-from infwidth._preprocessing import WeightedPowerTransformer
+from infwidth._inference import search, selection
+from infwidth._preprocessing import WeightedPowerTransformer, feature_scalers
 from infwidth.activations import RBF, Exp, Gaussian, LeakyReLU, ReLU, Sin
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
@@ -77,7 +77,7 @@ def test_relevant_features_are_found():
     assert relevance.sum() == pytest.approx(1.0)
     assert relevance[:5].min() > relevance[5:].max()
     assert relevance[:3].min() > 5 * relevance[5:].max()  # the last two of the five enter linearly
-    assert np.ptp(NNGPRegressor(MLP(1)).fit(WAVES, WAVE_TARGET).feature_relevance_) == 0.0
+    assert np.ptp(NNGPRegressor(MLP(1)).fit(WAVES, WAVE_TARGET).feature_relevance_) < 1e-15
 
 
 def test_networks_compete():
@@ -231,13 +231,92 @@ def test_weights_are_repeated_rows_to_the_scaling(scaling):
     assert_allclose(weighted.predict(skewed), repeated.predict(skewed), rtol=1e-8)
 
 
-def test_power_is_scikit_learns():
-    skewed = np.column_stack([np.exp(30 * X[:, :2]), np.full(len(X), 3.0), -np.exp(20 * X[:, 2])])
-    ours, theirs = WeightedPowerTransformer().fit(skewed), PowerTransformer().fit(skewed[:, [0, 1, 3]])
-    assert_allclose(ours.lambdas_[[0, 1, 3]], theirs.lambdas_, rtol=1e-6)
-    assert_allclose(ours.transform(skewed)[:, [0, 1, 3]], theirs.transform(skewed[:, [0, 1, 3]]), atol=1e-6)
-    assert_allclose(ours.transform(skewed)[:, 2], 0.0)
-    assert np.isfinite(WeightedPowerTransformer().fit_transform(skewed * 1e6)).all()
+SKEWED = np.column_stack([np.exp(30 * X[:, 0]), np.exp(30 * X[:, 2]), np.full(len(X), 3.0), -np.exp(20 * X[:, 2])])
+
+
+def test_power_is_scikit_learns_of_centred_features():
+    ours, vary = WeightedPowerTransformer().fit(SKEWED), [0, 1, 3]
+    centred = ((SKEWED - ours.origin_) / ours.spread_)[:, vary]
+    theirs = PowerTransformer().fit(centred)
+    assert_allclose(ours.lambdas_[vary], theirs.lambdas_, atol=1e-5)
+    assert_allclose(ours.transform(SKEWED)[:, vary], theirs.transform(centred), atol=1e-5)
+    assert_allclose(ours.transform(SKEWED)[:, 2], 0.0)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-6, -1.0, 1e3, 1e200])
+@pytest.mark.parametrize("scaling", ["standard", "power"])
+def test_origin_and_unit_of_a_feature_do_not_matter(scaling, unit):
+    weight = np.arange(len(X)) % 3 + 1.0
+    (scaler,) = feature_scalers(scaling, SKEWED, weight, choose=True)
+    (other,) = feature_scalers(scaling, unit * SKEWED, weight, choose=True)
+    new = SKEWED * 1.5 - 0.3
+    new[:, 2] = 3.0
+    assert_allclose(other.transform(unit * new), np.sign(unit) * scaler.transform(new), rtol=1e-5, atol=1e-6)
+    if abs(unit) == 1.0:
+        (moved,) = feature_scalers(scaling, SKEWED + 1000.0, weight, choose=True)
+        assert_allclose(moved.transform(new + 1000.0), scaler.transform(new), rtol=1e-5, atol=1e-6)
+
+
+def test_a_year_is_as_good_as_an_age():
+    """Where λ was found on raw values, the years fell together: all of them were one number to the model."""
+    rng = np.random.default_rng(0)
+    age, price = np.floor(rng.exponential(8, 150)).clip(0, 45), np.exp(2 * rng.standard_normal(150))
+    target = np.log(price) + np.sin(age / 4) + 0.05 * rng.standard_normal(150)
+    models = [
+        NNGPRegressor(MLP(1, "erf", ard=True), feature_scaling="power").fit(
+            np.column_stack([age + year, price]), target
+        )
+        for year in (0, 1980)
+    ]
+    tables = [np.column_stack([age + year, price]) for year in (0, 1980)]
+    assert_allclose(models[0].predict(tables[0]), models[1].predict(tables[1]), rtol=1e-3, atol=1e-3)
+    assert models[1].score(tables[1], target) > 0.97
+
+
+def test_a_warp_goes_on_with_its_slope_outside_of_the_training_rows():
+    tail = 1e3 * (np.random.default_rng(0).pareto(2, 200) + 1)[:, None]
+    scaler = WeightedPowerTransformer().fit(tail)
+    low, high, step = tail.min(), tail.max(), 1e-4
+    for end, sign in ((low, -1.0), (high, 1.0)):
+        reach = np.ptp(tail)
+        inside = np.diff(scaler.transform([[end - sign * step], [end]])[:, 0])[0]
+        outside = np.diff(scaler.transform([[end], [end + sign * reach]])[:, 0])[0]
+        assert outside / reach == pytest.approx(inside / step, rel=1e-3)
+    target = np.tanh((tail[:, 0] - np.median(tail)) / tail.std())
+    model = NNGPRegressor(MLP(1, "relu"), feature_scaling="power").fit(tail, target)
+    assert abs(model.predict([[low - tail.std()]])[0]) < 10
+
+
+@pytest.mark.parametrize("rows", [90, 160])
+def test_a_network_that_is_given_with_ard_means_it(rows, monkeypatch):
+    monkeypatch.setattr(selection, "SCREENING_ROWS", 100)
+    model = NNGPRegressor(ARD, random_state=0).fit(WAVES[:rows], WAVE_TARGET[:rows])
+    assert all(np.ndim(network.input_variance) == 1 for network in model.networks_)
+    assert NNGPRegressor(random_state=0).fit(WAVES[:rows], WAVE_TARGET[:rows]).networks_[-1] is not None
+
+
+def test_relevance_is_of_given_features_and_averaged():
+    constant = np.column_stack([WAVES, np.full(len(WAVES), 7.0)])
+    model = NNGPRegressor(random_state=0).fit(constant, WAVE_TARGET)
+    assert (model.network_weights_ > 0).sum() > 1
+    assert model.feature_relevance_[-1] == 0.0
+    shares = [v[:-1] / v[:-1].sum() for v in (network.input_variances(9) for network in model.networks_)]
+    assert_allclose(model.feature_relevance_[:-1], model.network_weights_ @ np.array(shares), rtol=1e-6)
+    raw = NNGPRegressor(MLP(), optimizer=None, feature_scaling=None).fit(WAVES * np.arange(1, 9), WAVE_TARGET)
+    spread = np.var(WAVES * np.arange(1, 9), axis=0)
+    assert_allclose(raw.feature_relevance_, spread / spread.sum())
+
+
+def test_the_noise_of_a_smooth_function_is_that_of_arithmetic():
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(size=(250, 2))
+    target = np.sin(3 * inputs[:, 0]) + inputs[:, 1] ** 2
+    model = NNGPRegressor(MLP(1, "erf")).fit(inputs[:150], target[:150])
+    mean, std = model.predict(inputs[150:], return_std=True)
+    assert model.noise_variance_ < 1e-8
+    error = np.sqrt(np.mean((mean - target[150:]) ** 2))
+    assert error < 2e-4
+    assert std.mean() < 20 * error
 
 
 @pytest.mark.parametrize("optimizer", ["lml", None])
@@ -248,7 +327,9 @@ def test_weights_are_repeated_rows_to_the_log_marginal_likelihood(optimizer):
     target = (y - y.mean()) / y.std()
     weighted = NNGPRegressor(MLP(1), **options).fit(X[:60], target[:60], sample_weight=weight)
     repeated = NNGPRegressor(MLP(1), **options).fit(X[rows], target[rows])
-    assert_allclose(weighted.log_marginal_likelihood(), repeated.log_marginal_likelihood(), rtol=1e-8)
+    # Equal targets of repeated rows have hardly any noise when it is learned: a condition of 1e10.
+    rtol = 1e-7 if optimizer else 1e-8
+    assert_allclose(weighted.log_marginal_likelihood(), repeated.log_marginal_likelihood(), rtol=rtol)
     theta = np.append(weighted.kernel_.theta, np.log(weighted.noise_variance_))
     assert_allclose(weighted.log_marginal_likelihood(theta), weighted.log_marginal_likelihood(), rtol=1e-10)
 

@@ -276,7 +276,9 @@ def test_callbacks_see_every_step():
     tasks = recorder.tasks()
     assert (tasks[0], tasks[-1]) == ("fit", "condition")
     assert all(name.startswith("learn MLP(") for name in tasks[1:-1])
-    assert len(tasks[1:-1]) == len(model.networks_) == 12  # four networks: with two scalings, then with the better one
+    assert (
+        len(tasks[1:-1]) == len(model.networks_) == 14
+    )  # four networks with two scalings, then with single variances: four, and two with the other scaling
     assert recorder.events[0] == ("setup", "fit")
     assert recorder.events[-1] == ("teardown", "fit")
     ((finished, inputs, target),) = recorder.finished
@@ -321,7 +323,7 @@ def test_callbacks_through_a_pipeline():
     pipeline.fit(X, y)
     tasks = recorder.tasks()
     assert tasks[-1] == "condition"
-    assert sum(name.startswith("learn MLP(") for name in tasks) == 3
+    assert sum(name.startswith("learn MLP(") for name in tasks) == 4
     assert len(recorder.names("setup")) == len(recorder.names("teardown")) == 1
 
 
@@ -332,7 +334,7 @@ def test_callbacks_through_a_grid_search():
     GridSearchCV(NNGPRegressor(NETWORK), grid, cv=2).set_callbacks(recorder).fit(X, y)
     tasks = recorder.tasks()
     assert tasks.count("condition") == 2 * 2 + 1  # cells and folds, and the refit
-    assert sum(name.startswith("learn MLP(") for name in tasks) == 3 * 5
+    assert sum(name.startswith("learn MLP(") for name in tasks) == 4 * 5
 
 
 @pytest.mark.usefixtures("callback")

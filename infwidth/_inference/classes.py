@@ -109,9 +109,8 @@ class ClassPosterior:
 
     def _leave_one_out(self, n_rows=None):
         """Return the first of the last rows, and their latent means and variances given all other inputs."""
-        mean, total = self._posterior.leave_one_out(n_rows)
-        first = len(self._posterior.Y) - len(total)
-        return first, mean, np.maximum(total - self._posterior.noise[first:], 0.0)
+        mean, variance = self._posterior.leave_one_out(n_rows)
+        return len(self._posterior.Y) - len(variance), mean, variance
 
     def _with_copies(self, rows, mean, variance):
         """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""

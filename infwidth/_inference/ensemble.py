@@ -130,7 +130,7 @@ class Ensemble:
         return mean, covariance
 
     def leave_one_out(self):
-        """Return mean and variance, with the noise of the row, of each target given the others, at t = ∞ (maths 7.6).
+        """Return mean and variance of a trained network's output at each row given the others, at t = ∞ (maths 7.6).
 
         With B = S, the weights of the others are -B_ij/B_ii: the mean is RW 5.12, the variance (B K B)_ii / B_ii².
         """
@@ -140,17 +140,18 @@ class Ensemble:
                 "learning_rate, or cross_val_predict."
             )
         n, own, spread = self.source.n, np.empty(self.source.n), np.empty(self.source.n)
+        scale = self.noise + self.source.diagonal()  # of the columns of B, so that faint rows do not underflow
         for k in range(self.tiles.n_blocks):
             place = self.tiles.rows(k)
             unit = np.zeros((n, self.tiles.size(k)))
-            unit[place] = np.eye(self.tiles.size(k))
+            unit[place] = np.diag(scale[place])
             columns = self.tiles.split(unit)
             self._smooth(columns)
             product = [np.zeros_like(block) for block in columns]
             self.tiles.add_product(columns, product)
             own[place] = np.diag(columns[k])
             spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
-        return self.Y - self.alpha / own[:, None], spread / own**2 + self.noise
+        return self.Y - self.alpha * (scale / own)[:, None], np.maximum(spread, 0.0) / own**2
 
     def _subtract_prior(self, weights, cross):
         """Overwrite blocks of K_Xx by K_XX Aᵀ - 2 K_Xx."""

@@ -45,11 +45,7 @@ class Mixture:
 
     def leave_one_out(self, include_noise):
         """Return mean and variance of each training row given the others, shape (n, n_outputs) each."""
-        latent = []
-        for component in self.components:
-            mean, variance = component.posterior.leave_one_out()
-            latent.append((mean, np.maximum(variance - component.posterior.noise, 0.0)))
-        return self._pooled(latent, include_noise)
+        return self._pooled([component.posterior.leave_one_out() for component in self.components], include_noise)
 
     def mean_and_covariance(self, X, include_noise):
         """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs), or (m, m, 1) for all."""

@@ -18,8 +18,10 @@ from infwidth._threads import blas_threads, for_each, solver_threads, thread_cou
 from infwidth.networks import Network
 from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_of, with_theta
 
-NUGGETS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean kernel diagonal, added to the noise: the first one that factors
+# Of the mean kernel diagonal, added to the noise: the first one that factors.
+NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
+LEAST_LOG_NOISE = float(np.log(1e-12))  # the nugget ends first where arithmetic needs more
 MAX_ITERATIONS = 200
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
@@ -134,6 +136,8 @@ def differences(data, noise_variance):
 
     It belongs to the evidence: a row of weight w is w rows (maths 6.6).
     """
+    if noise_variance == 0.0:  # weights have no effect then
+        return 0.0, 0.0
     n_outputs, scatter = data.Y.shape[1], float(np.sum(data.scatter))
     repeats = float(np.sum(data.weight - 1.0)) * n_outputs
     if repeats == 0.0 and scatter == 0.0:
@@ -176,7 +180,9 @@ def climb(
         Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
     """
     start = np.append(theta_of(network), np.log(noise_variance))
-    start = np.clip(start, *LOG_BOUNDS)
+    bounds = np.tile(LOG_BOUNDS, (len(start), 1))
+    bounds[-1, 0] = LEAST_LOG_NOISE
+    start = np.clip(start, *bounds.T)
     center = start if center is None else center
     precision = _prior_precision(network, prior_std, relevance_std)
     best: dict = {}
@@ -197,9 +203,9 @@ def climb(
 
     converged = True
     if optimizer is None:
-        converged = _minimize(cost, start, best, deadline)
+        converged = _minimize(cost, start, bounds, best, deadline)
     else:
-        theta, _ = optimizer(cost, start, np.tile(LOG_BOUNDS, (len(start), 1)))
+        theta, _ = optimizer(cost, start, bounds)
         cost(np.asarray(theta, dtype=float))
     return Optimum(
         with_theta(network, best["theta"][:-1]),
@@ -218,10 +224,9 @@ def _wall(theta, best):
     return best["cost"] + height * float(1.0 + away @ away), 2.0 * height * away
 
 
-def _minimize(cost, start, best, deadline):
+def _minimize(cost, start, bounds, best, deadline):
     """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
     options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
-    bounds = [LOG_BOUNDS] * len(start)
 
     def stop_in_time(_):
         if time.perf_counter() > deadline:
@@ -233,7 +238,7 @@ def _minimize(cost, start, best, deadline):
         )
         if found.nit >= MAX_ITERATIONS or time.perf_counter() > deadline:
             return False
-        downhill = np.clip(found.x - found.jac, *LOG_BOUNDS) - found.x
+        downhill = np.clip(found.x - found.jac, *bounds.T) - found.x
         if np.abs(downhill).max() < STEEP:
             break
         start = best["theta"]

@@ -1,11 +1,13 @@
 """Learning on few rows first: many candidates, then fewer, each stage from where the last one ended.
 
 1. *Screening*, a small random subset: every network with every scaling of the features, one common input variance.
-2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them.
-3. *Refinement*, all rows up to ``WHOLE_ROWS``: the best of those. Many more rows are split into blocks of neighbours,
-   whose evidence is summed: each network on some of the blocks, then the best on as many as are asked for. A random
-   subset of that size has gaps where all rows have none, and would not show what varies on short distances.
-   With ``keep_common`` one of the two finalists is a network with one common input variance.
+2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them,
+   and the ``N_FINALISTS`` best of those with the other scalings too: what is best with one common variance need not be
+   best with single ones. Networks with one common variance compete further where ``keep_common`` says so.
+3. *Refinement*, all rows up to ``WHOLE_ROWS``: those with the largest evidence of these rows, most of which they were
+   not learned on. Many more rows are split into blocks of neighbours, whose evidence is summed: each network on some of
+   the blocks, then the best on as many as are asked for. A random subset of that size has gaps where all rows have
+   none, and would not show what varies on short distances.
 
 Networks are compared by their merit: their evidence less one for each learned variance.
 """
@@ -14,9 +16,11 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import LinAlgError
 
 from infwidth._inference.blocks import neighbouring_blocks
 from infwidth._inference.search import Objective, Optimum, climb
+from infwidth._recursion.engine import NotFiniteError
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 1000, 2
@@ -43,8 +47,8 @@ class Settings:
     n_restarts: int
     prior_std: float | None
     relevance_std: float
-    compared_rows: int
     keep_common: bool
+    refine: bool
     n_jobs: int | None
     seconds: float | None
 
@@ -70,26 +74,57 @@ class Search:
 
     def learn(self, networks, noise_variance):
         """Return the finalists, the best first, from networks whose variances are starts."""
-        n_features = self.datasets[0].X.shape[1]
         starts = [Optimum(network.untied(), noise_variance, -np.inf, True, 0) for network in networks]
         screened = self.improve(
             [Candidate(p, s, start) for p, start in enumerate(starts) for s in range(len(self.datasets))],
             SCREENING_ROWS,
             self.settings.n_restarts,
         )
-        relevance = self.improve([_expanded(c, n_features) for c in _best_scalings(screened)], RELEVANCE_ROWS)
-        if len(self.order) <= self.settings.compared_rows:
-            return sorted([*relevance, *screened], key=merit, reverse=True)
-        relevance = relevance or _best_scalings(screened)
-        if self.n_rows <= RELEVANCE_ROWS:
-            return relevance
+        relevance = self._with_relevance(screened) or _best_scalings(screened)
+        common = [c for c in screened if self._is_common(c)] if self.settings.keep_common else []
+        few = len(self.order) <= WHOLE_ROWS
+        if self.n_rows <= RELEVANCE_ROWS or (few and not self.settings.refine):
+            return sorted([*relevance, *common], key=merit, reverse=True)
+        n_rows = min(self.n_rows, 2 * WHOLE_ROWS)
+        ranked = self._judged([*relevance, *common], n_rows)
         if self.n_rows > WHOLE_ROWS:
-            relevance = self.improve(relevance, 2 * WHOLE_ROWS) or relevance
-        finalists = relevance[:N_FINALISTS]
-        if self.settings.keep_common:
-            common = [c for c in _best_scalings(screened) if _has_relevance(c, n_features)]
-            finalists = [*relevance[:1], *self.improve(common, 2 * WHOLE_ROWS)[:1]] if common else finalists
-        return self.improve(finalists, self.n_rows) or finalists
+            ranked = self.improve(ranked[: len(networks)], n_rows) or ranked
+        finalists = ranked[:N_FINALISTS]
+        if common and not self.settings.refine:  # the measure in the end is another than evidence
+            best = self.improve(_best_scalings(common), n_rows)[:1]
+            finalists = [*[c for c in ranked if not self._is_common(c)][:1], *best]
+        refined = self.improve(finalists, self.n_rows) or finalists
+        return [*refined, *(c for c in ranked if few and c not in finalists)]
+
+    def _with_relevance(self, screened):
+        """Return the candidates with an input variance a feature, the best first: of the best with each scaling."""
+        n_features, first = self.datasets[0].X.shape[1], _best_scalings(screened)
+        learned = self.improve([_expanded(c, n_features) for c in first], RELEVANCE_ROWS)
+        if len(learned) < len(first):
+            return learned
+        best = {candidate.place for candidate in learned[:N_FINALISTS]}
+        others = [c for c in screened if c.place in best and c not in first and self._is_common(c)]
+        if others:
+            learned += self.improve([_expanded(c, n_features) for c in others], RELEVANCE_ROWS)
+        return sorted(learned, key=merit, reverse=True)
+
+    def _is_common(self, candidate):
+        """Return whether the candidate's network asks for an input variance for each feature, and has one for all."""
+        network = candidate.optimum.network
+        return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
+
+    def _judged(self, candidates, n_rows):
+        """Return the candidates, the best first, by their evidence of ``n_rows`` rows as they are."""
+        groups, judged = self._groups(candidates[0], n_rows), []
+        for candidate in candidates:
+            optimum = candidate.optimum
+            objective = self._objective([self.datasets[candidate.scaling].take(rows) for rows in groups])
+            try:
+                evidence = objective.evaluate(optimum.network, optimum.noise_variance)[0]
+            except (LinAlgError, NotFiniteError):
+                evidence = -np.inf
+            judged.append((merit(candidate, evidence), candidate))
+        return [candidate for _, candidate in sorted(judged, key=lambda pair: -pair[0])]
 
     def resume(self, candidates):
         """Return the finalists of an earlier search, from where it ended and with the priors it had."""
@@ -119,10 +154,13 @@ class Search:
         n_blocks = min(len(blocks), -(-n_rows // len(blocks[0])))
         return [blocks[place] for place in self.random_state.permutation(len(blocks))[:n_blocks]]
 
+    def _objective(self, blocks):
+        return Objective(blocks, self.settings.limit, self.settings.evidence, self.settings.n_jobs)
+
     def _best_climb(self, blocks, start, n_restarts, resume):
         """Climb from the start, and from random points around it; return the best optimum."""
         settings = self.settings
-        objective = Objective(blocks, settings.limit, settings.evidence, settings.n_jobs)
+        objective = self._objective(blocks)
         starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(
@@ -210,12 +248,6 @@ def _best_scalings(candidates):
     for candidate in candidates:
         best.setdefault(candidate.place, candidate)
     return list(best.values())
-
-
-def _has_relevance(candidate, n_features):
-    """Return whether the candidate's network asks for an input variance for each feature, and has one for all."""
-    network = candidate.optimum.network
-    return len(theta_of(network.expanded(n_features))) > len(theta_of(network))
 
 
 def _expanded(candidate, n_features):

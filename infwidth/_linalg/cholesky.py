@@ -148,7 +148,7 @@ def require_factor_memory(n, max_memory=None, tile=TILE, n_matrices=1):
     require_memory(n_matrices * LowerTiles.n_bytes(n, tile), max_memory, f"the exact solver for {n:,} rows")
 
 
-def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
+def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):
     """Factor a kernel matrix plus a noise variance a row.
 
     Parameters
@@ -157,6 +157,8 @@ def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
         The kernel matrix: see ``infwidth._recursion.engine.KernelSource``.
     noise : ndarray of shape (n,)
         Added to the diagonal.
+    weight : ndarray of shape (n,), default=1.0
+        Of the rows: jitter is divided by it, as noise is.
     max_memory : int or str, optional
         Checked before anything is allocated; None means what is free.
 
@@ -164,7 +166,7 @@ def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
     -------
     factor : Cholesky
     jitter : float
-        What had to be added to the diagonal besides; 0 as a rule.
+        What had to be added to the diagonal besides, of a row of weight 1; 0 as a rule.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def factorize(source, noise, *, max_memory=None, verbose=False, tile=TILE):
                 stacklevel=2,
             )
         source.fill(tiles)
-        tiles.add_to_diagonal(noise + jitter)
+        tiles.add_to_diagonal(noise + jitter / weight)
         try:
             return Cholesky(tiles, verbose), jitter
         except NotPositiveDefiniteError:

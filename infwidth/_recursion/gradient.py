@@ -1,6 +1,5 @@
 """Gradients of a scalar function of kernel matrices with respect to a program's numbers."""
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,9 @@ from infwidth._recursion.adjoint import adjoint_pass
 from infwidth._recursion.engine import NOT_WANTED, PANEL
 from infwidth._recursion.program import Affine, Dual
 from infwidth._recursion.rows import encode, parameters_of, walk_rows
+from infwidth._threads import blas_threads
+
+GROUPS = 64  # of panels, each summed by one thread: enough for an even load, few enough for little memory
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,6 @@ def program_gradient(source, tiles):
     """
     engine, rows, tiles = source.engine, source.own, list(tiles)
     n_operations, (n, n_features) = len(engine.program.operations), rows.inputs.shape
-    operations, log_input = np.zeros((n_operations, 4)), np.zeros(n_features)
-    q_bar, lock = np.zeros((n_operations, n)), threading.Lock()
     is_ntk = source.limit == "ntk"
     codes, parameters = encode(engine.program, is_ntk)
     back_codes, _ = encode(engine.program, is_ntk, adjoint=True)
@@ -49,20 +49,24 @@ def program_gradient(source, tiles):
         [1 + op.activation.family.n_linear if _is_learned(op) else 0 for op in engine.program.operations]
     )
 
-    def panel(item):
-        i0, j0, tile, start = item
-        stop, first = min(start + PANEL, tile.shape[1]), start if i0 == j0 else 0
-        outputs = np.zeros_like(operations), np.zeros_like(q_bar), np.zeros_like(log_input)
-        bars = (NOT_WANTED, tile.T) if is_ntk else (tile.T, NOT_WANTED)
-        places = (j0 + start, j0 + stop, i0 + first, i0 + tile.shape[0])
-        adjoint_pass(codes, back_codes, learned, parameters, rows, *places, *bars, start, first, i0 == j0, *outputs)
-        with lock:
-            for total, part in zip((operations, q_bar, log_input), outputs, strict=True):
-                np.add(total, part, out=total)
+    panels = [(i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)]
+    parts: dict = {}
 
-    engine.run(panel, [(i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)])
+    def group(place):
+        outputs = np.zeros((n_operations, 4)), np.zeros((n_operations, n)), np.zeros(n_features)
+        for i0, j0, tile, start in panels[place::GROUPS]:
+            stop, first = min(start + PANEL, tile.shape[1]), start if i0 == j0 else 0
+            bars = (NOT_WANTED, tile.T) if is_ntk else (tile.T, NOT_WANTED)
+            block = (j0 + start, j0 + stop, i0 + first, i0 + tile.shape[0], *bars, start, first, i0 == j0)
+            adjoint_pass(codes, back_codes, learned, parameters, rows, *block, *outputs)
+        parts[place] = outputs
+
+    engine.run(group, range(min(GROUPS, len(panels))))
+    # Added by place, not by time of arrival: rounding is the same in each run and for any number of threads.
+    operations, q_bar, log_input = map(sum, zip(*(parts[place] for place in sorted(parts)), strict=True))
     diagonal = np.concatenate([np.diag(tile) for i0, j0, tile in tiles if i0 == j0])
-    own = _rows_adjoint(engine.program, rows, diagonal, is_ntk, q_bar, operations)
+    with blas_threads(1):
+        own = _rows_adjoint(engine.program, rows, diagonal, is_ntk, q_bar, operations)
     log_input += np.einsum("i,ij,ij->j", own, rows.inputs, rows.inputs)
     return ProgramGradient(operations, log_input)
 

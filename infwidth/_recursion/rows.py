@@ -28,6 +28,10 @@ class Rows(NamedTuple):
     nngp: np.ndarray
     ntk: np.ndarray
 
+    def take(self, place):
+        """Return some of the inputs."""
+        return Rows(self.inputs[place], self.coefficients[:, :, place], self.nngp[place], self.ntk[place])
+
 
 def compute_rows(program: Program, X) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""
