@@ -34,7 +34,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), optional
             Divides the noise variance of each row, and weighs it in the scaling of features and targets;
-            0 drops the row.
+            0 drops the row. Weights should average about 1: a mean below 0.1 or above 10 is reported by a warning.
 
         Returns
         -------

@@ -65,8 +65,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         input variances of single features, around their common one. None means no prior.
     feature_scaling : {"auto", "standard", "power", None}, default="auto"
         "standard" centres each feature and divides it by its standard deviation inside; constant features
-        become 0. "power" warps each feature by a Yeo-Johnson transformation before. "auto" takes the better of the
-        two for each network where it is learned, else "standard". None takes the features as they are.
+        become 0. "power" warps each feature by a Yeo-Johnson transformation before, whatever its origin and unit;
+        outside of the range of the training rows the warp is a straight line. "auto" takes the better of the two where
+        networks are learned, else "standard". None takes the features as they are.
     solver : {"auto", "cholesky"}, default="auto"
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
@@ -89,7 +90,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     network_ : Network
         The (best) network, with its learned variances.
     noise_variance_ : float
-        The noise variance that belongs to it. A learned one includes about 1e-7 of the mean kernel diagonal.
+        The noise variance that belongs to it. A learned one includes about 1e-10 of the mean kernel diagonal.
     kernel_ : NNGPKernel or NTKKernel
         ``network_`` as a kernel for other estimators.
     networks_ : list of Network
@@ -109,7 +110,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
-        Input variances of ``network_``, divided by their sum: how much predictions vary with each (scaled) feature.
+        Share of each feature in the prior variance of the first layer over the rows, averaged with
+        ``network_weights_``; 0 where a feature is constant.
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.

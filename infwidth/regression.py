@@ -44,8 +44,9 @@ class NNGPRegressor(BaseRegressor):
     feature_scaling : {"auto", "standard", "power", None}, default="auto"
         "standard" centres each feature and divides it by its standard deviation inside; constant features
         become 0. Networks are not scale-free. "power" warps each feature by a Yeo-Johnson transformation
-        before. "auto" takes, for each network, the one of the two with the larger evidence where it is learned, else
-        "standard". None takes the features as they are.
+        before, whatever its origin and unit; outside of the range of the training rows the warp is a straight line.
+        "auto" lets evidence decide between the two where networks are learned, else it is "standard". None takes the
+        features as they are.
     solver : {"auto", "cholesky"}, default="auto"
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
@@ -64,7 +65,7 @@ class NNGPRegressor(BaseRegressor):
     network_ : Network
         The (best) network, with its learned variances.
     noise_variance_ : float
-        The noise variance that belongs to it. A learned one includes about 1e-7 of the mean kernel diagonal.
+        The noise variance that belongs to it. A learned one includes about 1e-10 of the mean kernel diagonal.
     kernel_ : NNGPKernel
         ``network_`` as a kernel for other estimators.
     networks_ : list of Network
@@ -78,7 +79,8 @@ class NNGPRegressor(BaseRegressor):
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
-        Input variances of ``network_``, divided by their sum: how much predictions vary with each (scaled) feature.
+        Share of each feature in the prior variance of the first layer over the rows, averaged with
+        ``network_weights_``; 0 where a feature is constant.
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.

@@ -11,6 +11,8 @@ import numpy as np
 
 from infwidth._jit import inline
 
+EQUAL = 8 * np.finfo(float).eps  # of 1 - |ρ|: rounding
+
 
 def _polynomial(coefficients):
     """Compile the polynomial with these coefficients (lowest first): even and odd halves, two short chains."""
@@ -181,6 +183,16 @@ def arccos(z):
     if large:
         return 2.0 * half if z > 0 else math.pi - 2.0 * half
     return 0.5 * math.pi - np.copysign(half, z)
+
+
+@inline
+def within(c, most):
+    """The covariance c of two rows, with |c| clipped to ``most`` = √(q1 q2); within rounding of it they are equal rows.
+
+    Deep networks that amplify differences would take the rounding for one.
+    """
+    a = abs(c)
+    return np.copysign(most if a > most * (1.0 - EQUAL) else a, c)
 
 
 @inline

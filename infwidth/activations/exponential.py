@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from infwidth._jit import inline
-from infwidth.activations._vector_math import exp, expm1, one_minus_square
+from infwidth.activations._vector_math import exp, expm1, one_minus_square, within
 from infwidth.activations.base import BaseActivation, Family, Rows, finite, positive
 
 
@@ -13,7 +13,7 @@ def _sinusoid_rows(q, p):
     s2, b2 = p[:2]
     decay = np.exp(-2.0 * b2 * q)
     sinh = -0.5 * np.expm1(-2.0 * b2 * q)
-    return Rows((0.5 * b2 * q,), sinh + s2 * decay, b2 * (sinh + (1.0 - s2) * decay))
+    return Rows((0.5 * b2 * q, np.sqrt(q)), sinh + s2 * decay, b2 * (sinh + (1.0 - s2) * decay))
 
 
 @inline
@@ -22,7 +22,7 @@ def _sinusoid_pair(c, i, j, p):
 
     T = e^{-m} sinh x + sin²φ₀ e^{-m-x},    Ṫ = b² (e^{-m} sinh x + cos²φ₀ e^{-m-x}).
     """
-    x = p[1] * c
+    x = p[1] * within(c, i[1] * j[1])
     m = i[0] + j[0]
     a = abs(x)
     sinh = np.copysign(-0.5 * exp(min(a - m, 0.0)) * expm1(-2.0 * a), x)
@@ -32,13 +32,13 @@ def _sinusoid_pair(c, i, j, p):
 
 def _exponential_rows(q, p):
     value = np.exp((p[0] + 2.0 * p[1]) * q)
-    return Rows((p[1] * q,), value, p[0] * value)
+    return Rows((p[1] * q, np.sqrt(q)), value, p[0] * value)
 
 
 @inline
 def _exponential_pair(c, i, j, p):
     """T = exp(βc + η q1 + η q2) with p = (β, η), Ṫ = βT."""
-    x = p[0] * c + (i[0] + j[0])
+    x = p[0] * within(c, i[1] * j[1]) + (i[0] + j[0])
     value = exp(min(x, 0.0) if p[1] < 0 else x)  # E(u - v)² is not negative
     return value, p[0] * value
 
@@ -46,13 +46,13 @@ def _exponential_pair(c, i, j, p):
 def _gaussian_rows(q, p):
     a, root = 1.0 + 2.0 * p[0] * q, np.sqrt(1.0 + 4.0 * p[0] * q)
     value = 1.0 / root
-    return Rows((1.0 / np.sqrt(a),), value, 4.0 * p[0] ** 2 * q * value**3)
+    return Rows((1.0 / np.sqrt(a), np.sqrt(q)), value, 4.0 * p[0] ** 2 * q * value**3)
 
 
 @inline
 def _gaussian_pair(c, i, j, p):
     """φ(x) = e^{-rx²} with p = (r,), z = 2rc/√((1+2rq1)(1+2rq2)): T = D^{-1/2}, Ṫ = 4r²c D^{-3/2} (maths 3.7)."""
-    scale = i[0] * j[0]
+    scale, c = i[0] * j[0], within(c, i[1] * j[1])
     inverse = scale / math.sqrt(one_minus_square(2.0 * p[0] * c * scale))
     return inverse, 4.0 * p[0] * p[0] * c * (inverse * inverse * inverse)
 
@@ -75,6 +75,7 @@ def _exponential_curvature(c, i, j, p):
 @inline
 def _gaussian_curvature(c, i, j, p):
     """∂T/∂q1 = -r (1+2rq2) T³ with 1+2rq2 = 1/j², and Ṫ = 4r²c T³."""
+    c = within(c, i[1] * j[1])
     value, derivative = _gaussian_pair(c, i, j, p)
     r, cube = p[0], value * value * value
     t_i, t_j = -r * cube / (j[0] * j[0]), -r * cube / (i[0] * i[0])

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from infwidth._jit import inline
-from infwidth.activations._vector_math import arccos, below_one, one_minus_square
+from infwidth.activations._vector_math import arccos, below_one, one_minus_square, within
 from infwidth.activations.base import BaseActivation, Family, Rows
 
 
@@ -15,7 +15,7 @@ def _gelu_rows(q, p):
     angle = 0.25 + np.arctan2(q, root) / (2.0 * np.pi)
     value = q * (q / (np.pi * (1.0 + q) * root) + angle)
     derivative = angle + q / (2.0 * np.pi * root) * (1.0 / (1.0 + 2.0 * q) + 2.0 / (1.0 + q))
-    return Rows((1.0 / np.sqrt(1.0 + q), q / np.sqrt(1.0 + q)), value, derivative)
+    return Rows((1.0 / np.sqrt(1.0 + q), q / np.sqrt(1.0 + q), np.sqrt(q)), value, derivative)
 
 
 @inline
@@ -24,7 +24,7 @@ def _gelu_pair(c, i, j, p):
 
     With α = 1/(1+q1), β = 1/(1+q2): 1/δ² = αβ/(1-z²) and (1-P)/P1 + 1 = α + β - αβ + αβ.
     """
-    scale = i[0] * j[0]
+    scale, c = i[0] * j[0], within(c, i[2] * j[2])
     z = below_one(c * scale)  # clipped once: T is insensitive to z only where all its terms share it
     rest = one_minus_square(z)
     root = math.sqrt(rest)
@@ -46,6 +46,7 @@ def _gelu_slopes(c, z, root, scale, alpha, a_i, h_i, h_j, total):
 
 @inline
 def _gelu_curvature(c, i, j, p):
+    c = within(c, i[2] * j[2])
     value, derivative = _gelu_pair(c, i, j, p)
     scale, alpha, beta = i[0] * j[0], i[0] * i[0], j[0] * j[0]
     z = c * scale

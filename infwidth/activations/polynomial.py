@@ -5,6 +5,7 @@ from math import comb, factorial
 import numpy as np
 
 from infwidth._jit import inline
+from infwidth.activations._vector_math import within
 from infwidth.activations.base import BaseActivation, Family, Rows, homogeneous, root_and_inverse
 
 MAX_DEGREE = 5
@@ -29,7 +30,7 @@ def _polynomial_rows(q, p):
 @inline
 def _polynomial_pair(c, i, j, p):
     """φ(x) = xⁿ: T = √(q1q2)ⁿ Σ_k p_k ρ^k, and by Price's theorem Ṫ = √(q1q2)^{n-1} Σ_k k p_k ρ^{k-1}."""
-    rho = c * (i[0] * j[0])
+    rho = within(c * (i[0] * j[0]), 1.0)
     value = p[0] + rho * (p[1] + rho * (p[2] + rho * (p[3] + rho * (p[4] + rho * p[5]))))
     slope = p[1] + rho * (2.0 * p[2] + rho * (3.0 * p[3] + rho * (4.0 * p[4] + rho * (5.0 * p[5]))))
     return (i[1] * j[1]) * value, (i[2] * j[2]) * slope
@@ -39,7 +40,7 @@ def _polynomial_pair(c, i, j, p):
 def _polynomial_curvature(c, i, j, p):
     """T̈ = √(q1q2)^{n-2} Σ_k k(k-1) p_k ρ^{k-2}; the last power is the row's third coefficient over √q."""
     inverse = i[0] * j[0]
-    rho = c * inverse
+    rho = within(c * inverse, 1.0)
     value, derivative = _polynomial_pair(c, i, j, p)
     second = 2.0 * p[2] + rho * (6.0 * p[3] + rho * (12.0 * p[4] + rho * 20.0 * p[5]))
     second = (i[2] * j[2]) * inverse * second

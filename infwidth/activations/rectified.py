@@ -16,6 +16,7 @@ from infwidth.activations._vector_math import (
     arccosine_tail_2,
     arcsin,
     one_minus_square,
+    within,
 )
 from infwidth.activations.base import BaseActivation, Family, Rows, finite, homogeneous, root_and_inverse
 
@@ -51,7 +52,7 @@ def _step_rows(q, p):
 @inline
 def _step_pair(c, i, j, p):
     """φ(x) = g sign(x) + m with p = (g², m²): T = m² + g² (2/π) arcsin ρ (maths 3.3). Ṫ does not exist."""
-    return p[1] + p[0] * (2.0 / math.pi) * arcsin(c * (i[0] * j[0])), math.nan
+    return p[1] + p[0] * (2.0 / math.pi) * arcsin(within(c * (i[0] * j[0]), 1.0)), math.nan
 
 
 def _squared_rows(q, p):
@@ -62,8 +63,8 @@ def _squared_rows(q, p):
 @inline
 def _squared_pair(c, i, j, p):
     """φ(x) = max(x, 0)²: T = ½ q1 q2 κ₂(ρ), Ṫ = 2 √(q1 q2) κ₁(ρ) (maths 3.2)."""
-    rho = c * (i[0] * j[0])
-    a = min(abs(rho), 1.0)
+    rho = within(c * (i[0] * j[0]), 1.0)
+    a = abs(rho)
     u = 1.0 - a
     root = math.sqrt(u)
     scale = i[1] * j[1]
@@ -83,10 +84,11 @@ def _rectifier_curvature(c, i, j, p):
 
 @inline
 def _step_curvature(c, i, j, p):
-    """The slope g² (2/π) / √(q1q2 - c²) of T, clipped as above, in the place of Ṫ; no higher derivative."""
+    """The slope g² (2/π) / √(q1q2 - c²) of T, clipped as above, in the place of Ṫ, and 0 for equal rows; no more."""
     inverse = i[0] * j[0]
     value = _step_pair(c, i, j, p)[0]
-    slope = p[0] * (2.0 / math.pi) * inverse / math.sqrt(one_minus_square(c * inverse))
+    rho = within(c * inverse, 1.0)
+    slope = p[0] * (2.0 / math.pi) * inverse / math.sqrt(one_minus_square(rho)) if abs(rho) < 1.0 else 0.0
     return homogeneous(c, i[0] * i[0], j[0] * j[0], 0.0, value, slope, math.nan)
 
 

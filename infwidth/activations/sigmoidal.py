@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from infwidth._jit import inline
-from infwidth.activations._vector_math import arcsin, one_minus_square
+from infwidth.activations._vector_math import arcsin, one_minus_square, within
 from infwidth.activations.base import BaseActivation, Family, Rows
 
 
@@ -16,7 +16,7 @@ def _erf_rows(q, p):
     x = 2.0 * b2 * q
     root = np.sqrt(1.0 + 2.0 * x)
     value = offset + height * (2.0 / np.pi) * np.arctan2(x, root)
-    return Rows((np.sqrt(2.0 * b2 / (1.0 + x)),), value, height * b2 * (4.0 / np.pi) / root)
+    return Rows((np.sqrt(2.0 * b2 / (1.0 + x)), np.sqrt(q)), value, height * b2 * (4.0 / np.pi) / root)
 
 
 @inline
@@ -26,7 +26,7 @@ def _erf_pair(c, i, j, p):
     T = m² + a² (2/π) arcsin z, and Ṫ = ∂T/∂c.
     """
     scale = i[0] * j[0]
-    z = c * scale
+    z = within(c, i[1] * j[1]) * scale
     value = p[1] + p[0] * (2.0 / math.pi) * arcsin(z)
     derivative = p[0] * (2.0 / math.pi) * scale / math.sqrt(one_minus_square(z))
     return value, derivative
@@ -35,6 +35,7 @@ def _erf_pair(c, i, j, p):
 @inline
 def _erf_curvature(c, i, j, p):
     """With a_i² = 2b²/(1+2b²q): T̈ = Ṫ z a_i a_j / (1-z²), ∂T/∂q = -½ c a_i² Ṫ, ∂Ṫ/∂q = -½ a_i² Ṫ / (1-z²)."""
+    c = within(c, i[1] * j[1])
     value, derivative = _erf_pair(c, i, j, p)
     scale, a, b = i[0] * j[0], i[0] * i[0], j[0] * j[0]
     z = c * scale
