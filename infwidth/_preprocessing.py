@@ -14,6 +14,7 @@ FEATURE_SCALINGS = ("auto", "standard", "power", None)
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
 MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
 ROUNDING = 1e-9  # of shares
+FAR = 1e100  # cost of a warp that overflows
 LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
 
@@ -58,7 +59,8 @@ class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
         inside = np.clip(Z, self.low_, self.high_)
         warped = np.column_stack([yeojohnson(z, power) for z, power in zip(inside.T, self.lambdas_, strict=True)])
         slope = np.exp(np.sign(inside) * (self.lambdas_ - 1.0) * np.log1p(np.abs(inside)))
-        return warped + slope * (Z - inside)
+        with np.errstate(over="ignore"):  # not finite: reported by the engine, with the row
+            return warped + slope * (Z - inside)
 
 
 def _warp_of(x, weight):
@@ -94,8 +96,10 @@ def _power(z, share):
     stretch = share @ logs
 
     def cost(power):
-        warped = yeojohnson(z, power)
-        return 0.5 * np.log(share @ (warped - share @ warped) ** 2) - (power - 1.0) * stretch
+        with np.errstate(over="ignore", invalid="ignore"):
+            warped = yeojohnson(z, power)
+            value = 0.5 * np.log(share @ (warped - share @ warped) ** 2) - (power - 1.0) * stretch
+        return value if np.isfinite(value) else FAR
 
     most = np.clip(np.log(MOST_UNEVEN) / (logs[-1] - logs[0]), LEAST_POWER, MAX_POWER)  # slopes are e^{(λ - 1) logs}
     found = minimize_scalar(cost, bounds=(1.0 - most, 1.0 + most), method="bounded", options={"xatol": 1e-8})

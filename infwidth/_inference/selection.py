@@ -81,7 +81,7 @@ class Search:
             self.settings.n_restarts,
         )
         relevance = self._with_relevance(screened) or _best_scalings(screened)
-        common = [c for c in screened if self._is_common(c)] if self.settings.keep_common else []
+        common = [c for c in screened if self.settings.keep_common and self._is_common(c) and c not in relevance]
         few = len(self.order) <= WHOLE_ROWS
         if self.n_rows <= RELEVANCE_ROWS or (few and not self.settings.refine):
             return sorted([*relevance, *common], key=merit, reverse=True)
