@@ -88,7 +88,7 @@ class Search:
         n_rows = min(self.n_rows, 2 * WHOLE_ROWS)
         ranked = self._judged([*relevance, *common], n_rows)
         if self.n_rows > WHOLE_ROWS:
-            ranked = self.improve(ranked[: len(networks)], n_rows) or ranked
+            ranked = self.improve(_best_scalings(ranked), n_rows) or ranked
         finalists = ranked[:N_FINALISTS]
         if common and not self.settings.refine:  # the measure in the end is another than evidence
             best = self.improve(_best_scalings(common), n_rows)[:1]
@@ -243,7 +243,7 @@ def _around(start, random_state):
 
 
 def _best_scalings(candidates):
-    """Return the first candidate of each network."""
+    """Return the first candidate of each network: the best where they are sorted."""
     best: dict = {}
     for candidate in candidates:
         best.setdefault(candidate.place, candidate)
