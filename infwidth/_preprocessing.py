@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
 MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
-ROUNDING = 1e-9  # of shares
+SAME_SHARE = 1e-9  # a smaller difference of shares is rounding
 FAR = 1e100  # cost of a warp that overflows
 LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
@@ -66,18 +66,16 @@ class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
 def _warp_of(x, weight):
     """Return origin, spread and power of a feature; the power 1 leaves it as it is, where it has two values or one."""
     values, place = np.unique(x, return_inverse=True)  # so that weights and repeated rows give the same numbers
+    if len(values) <= 2:
+        return values[0], values[-1] - values[0] or 1.0, 1.0
     share = np.bincount(place, weight) / weight.sum()
-    median = _quantile(values, share, 0.5)
-    if len(values) == 1:
-        return median, 1.0, 1.0
-    candidates = [(median, 0.5), (values[0], 0.1), (values[-1], 0.1)]
     found = []
-    for origin, quantile in candidates[: 1 if len(values) == 2 else None]:
+    for origin, level in ((_quantile(values, share, 0.5), 0.5), (values[0], 0.1), (values[-1], 0.1)):
         distance = np.abs(values - origin)
-        order, apart = np.argsort(distance, kind="stable"), distance > 0
-        order = order[apart[order]]
-        spread = _quantile(distance[order], share[order] / share[order].sum(), quantile)
-        cost, power = _power((values - origin) / spread, share) if len(values) > 2 else (0.0, 1.0)
+        order = np.argsort(distance, kind="stable")
+        order = order[distance[order] > 0]
+        spread = _quantile(distance[order], share[order] / share[order].sum(), level)
+        cost, power = _power((values - origin) / spread, share)
         found.append((cost + np.log(spread), origin, spread, power))
     return min(found, key=lambda one: one[0])[1:]
 
@@ -85,7 +83,7 @@ def _warp_of(x, weight):
 def _quantile(values, share, level):
     """Return a quantile of sorted values: the mean of the two neighbours where the level falls between them."""
     below = np.cumsum(share) - level
-    close = np.abs(below) < ROUNDING
+    close = np.abs(below) < SAME_SHARE
     lower = int(np.argmax((below > 0) | close))
     return 0.5 * values[lower] + 0.5 * values[min(lower + int(close[lower]), len(values) - 1)]
 
@@ -132,16 +130,13 @@ def target_scale(Y, weight, normalize):
 
 
 def standardizer(X, weight):
-    """Return a fitted ``StandardScaler``, whatever the unit of a feature: of huge and tiny numbers, squares do not
-    exist.
-    """
-    largest = np.abs(X).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    scaler = StandardScaler().fit(X / unit, sample_weight=weight)
-    scaler.scale_ = np.where(np.ptp(X, axis=0) > 0, scaler.scale_ * unit, 1.0)
-    scaler.mean_ = scaler.mean_ * unit
+    """Return a fitted ``StandardScaler``, whatever origin and unit: squares of huge and tiny numbers do not exist."""
+    low, width = X.min(axis=0), np.ptp(X, axis=0)
+    width = np.where(width > 0, width, 1.0)
+    scaler = StandardScaler().fit((X - low) / width, sample_weight=weight)
+    scaler.mean_, scaler.scale_ = low + width * scaler.mean_, width * scaler.scale_
     with np.errstate(over="ignore", under="ignore"):
-        scaler.var_ = scaler.scale_**2
+        scaler.var_ = width**2 * scaler.var_
     return scaler
 
 

@@ -43,8 +43,8 @@ class NTKRegressor(BaseRegressor):
         the way to the end of training is left; t = ηk is k small steps of size η. inf is the end of training.
         "validation" takes the time with the smallest error of the mean in 5-fold cross-validation.
     posterior : {"ensemble", "ntkgp"}, default="ensemble"
-        "ensemble" is the law of trained networks; it is overconfident where the noise is small: 90 % intervals hold 50
-        to 70 % then. For intervals take "ntkgp". "ntkgp" is the Gaussian process with Θ as its prior, that of
+        "ensemble" is the law of trained networks; its standard deviation is too small where the noise is small.
+        For intervals take "ntkgp". "ntkgp" is the Gaussian process with Θ as its prior, that of
         Bayesian deep ensembles (He et al. 2020): the same mean, a larger standard deviation. Only at
         ``training_time=inf``.
     learning_rate : float, optional

@@ -19,11 +19,12 @@ def table(n_features):
 
 
 @pytest.mark.parametrize("n_features", [3, 40])
-@pytest.mark.parametrize("depth", [1, 2, 5])
-@pytest.mark.parametrize("activation", KINDS, ids=str)
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [(a, depth) for a in KINDS for depth in (1, 2, 5) if (a, depth) != ("exp", 5)],  # which overflows
+    ids=str,
+)
 def test_equal_rows_have_equal_kernels(activation, depth, n_features):
-    if str(activation) in ("exp", "monomial", "rectified_power") and depth > 2:
-        pytest.skip("its kernel overflows")
     K = MLP(depth, activation).nngp(table(n_features))
     assert_allclose(np.diag(K[:12, 12:24]), np.diag(K)[:12], rtol=1e-13)
 

@@ -1,7 +1,8 @@
 """How far new inputs are outside of the training rows."""
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
+
+from infwidth._preprocessing import standardizer
 
 FARTHEST = 1e100  # so that squares do not overflow
 
@@ -15,8 +16,7 @@ class TrainingBox:
 
     def __init__(self, X, weight):
         self._low, self._high = X.min(axis=0), X.max(axis=0)
-        width = np.where(self._high > self._low, self._high - self._low, 1.0)  # squares of huge features overflow
-        self._std = width * StandardScaler().fit((X - self._low) / width, sample_weight=weight).scale_
+        self._std = standardizer(X, weight).scale_
 
     def outside(self, X):
         """Return the squared distance from the box in each feature, shape (m, n_features)."""

@@ -85,16 +85,12 @@ class Search:
         few = len(self.order) <= WHOLE_ROWS
         if self.n_rows <= RELEVANCE_ROWS or (few and not self.settings.refine):
             return sorted([*relevance, *common], key=merit, reverse=True)
-        n_rows = min(self.n_rows, 2 * WHOLE_ROWS)
-        ranked = self._judged([*relevance, *common], n_rows)
-        if self.n_rows > WHOLE_ROWS:
-            ranked = self.improve(_best_scalings(ranked), n_rows) or ranked
-        finalists = ranked[:N_FINALISTS]
-        if common and not self.settings.refine:  # the measure in the end is another than evidence
-            best = self.improve(_best_scalings(common), n_rows)[:1]
-            finalists = [*[c for c in ranked if not self._is_common(c)][:1], *best]
+        # Where another measure than evidence decides in the end, both kinds have a finalist.
+        kinds = [relevance, common] if common and not self.settings.refine else [[*relevance, *common]]
+        ranked = [self._ranked(candidates) for candidates in kinds]
+        finalists = [c for candidates in ranked for c in candidates[: N_FINALISTS // len(kinds)]]
         refined = self.improve(finalists, self.n_rows) or finalists
-        return [*refined, *(c for c in ranked if few and c not in finalists)]
+        return [*refined, *(c for c in ranked[0] if few and c not in finalists)]
 
     def _with_relevance(self, screened):
         """Return the candidates with an input variance a feature, the best first: of the best with each scaling."""
@@ -112,6 +108,12 @@ class Search:
         """Return whether the candidate's network asks for an input variance for each feature, and has one for all."""
         network = candidate.optimum.network
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
+
+    def _ranked(self, candidates):
+        """Return the candidates, the best first, by evidence of more rows; of many rows the best of each network."""
+        n_rows = min(self.n_rows, 2 * WHOLE_ROWS)
+        judged = self._judged(candidates, n_rows)
+        return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
 
     def _judged(self, candidates, n_rows):
         """Return the candidates, the best first, by their evidence of ``n_rows`` rows as they are."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from infwidth._jit import inline
 from infwidth.activations._vector_math import (
+    EQUAL,
     arccosine_tail_0,
     arccosine_tail_1,
     arccosine_tail_2,
@@ -19,8 +20,6 @@ from infwidth.activations._vector_math import (
     within,
 )
 from infwidth.activations.base import BaseActivation, Family, Rows, finite, homogeneous, root_and_inverse
-
-_ROUNDING = 8 * np.finfo(float).eps
 
 
 def _rectifier_rows(q, p):
@@ -35,7 +34,7 @@ def _rectifier_pair(c, i, j, p):
     scale, inverse = i[1] * j[1], i[0] * j[0]
     rho = c * inverse
     u = max(scale - abs(c), 0.0) * inverse  # the subtraction is exact near |ρ| = 1
-    u = u if u > _ROUNDING else 0.0  # equal rows: Ṫ has √u
+    u = u if u > EQUAL else 0.0  # equal rows: Ṫ has √u
     a = 1.0 - u
     root = math.sqrt(u)
     value = scale * (p[0] * (2.0 * arccosine_tail_1(u, root)) + (p[0] * a + p[1] * rho))
