@@ -20,7 +20,7 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Optimum
 from infwidth._inference.selection import Candidate, Search, Settings, condition
 from infwidth._linalg.cholesky import require_factor_memory
-from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, row_noise, transform
+from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._threads import blas_threads, solver_threads
 from infwidth.kernels import NNGPKernel, NTKKernel
@@ -56,9 +56,13 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     _merit: Callable  # (candidate, evidence) -> what candidates are compared by
 
     def _fit(self, X, y, data, noise_variance, earlier):
-        """Learn, and condition the process on ``data``: the rows in use of X and y, which are for callbacks."""
+        """Learn, and condition the process on ``data``: the rows in use of X and y, which are for callbacks.
+
+        The noise variances have the shape (n_noises,) of the data.
+        """
         scalers = feature_scalers(self.feature_scaling, data.X, data.weight, choose=self.optimizer is not None)
-        require_factor_memory(len(data.Y), self.max_memory)
+        distinct = len(np.unique(noise_variance)) if self.optimizer is None else np.count_nonzero(data.varying())
+        self._require_memory(len(data.Y), distinct)
         monitor = Monitor(self, self.verbose)
         with monitor.fit(X, y), blas_threads(solver_threads(len(data.Y), self.n_jobs)):
             finalists, self.converged_ = self._finalists(data, scalers, noise_variance, earlier, monitor)
@@ -71,11 +75,13 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
         That is learned candidates, the best first, or the network as it is.
         """
+        varying = data.varying()
         if self.optimizer is None:
             network = MLP() if self.network is None else clone(self.network)
             return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))], True
+        learned = data.of_noises(varying)
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = data if self.optimizer == "loo" else data.merged()[0]
+        merged = learned if self.optimizer == "loo" else learned.merged()[0]
         settings = Settings(
             limit=self._limit,
             evidence=leave_one_out if self.optimizer == "loo" else log_marginal_likelihood,
@@ -90,11 +96,12 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             seconds=self.max_optimizer_time,
         )
         search = Search(_scaled(merged, scalers), settings, check_random_state(self.random_state), monitor)
-        if earlier is not None and earlier[0] == self._origin(scalers):
-            finalists = search.resume(earlier[1])
+        if earlier is not None and earlier[0] == self._origin(scalers, varying):
+            finalists = search.resume([_with_noise(c, c.optimum.noise_variance[varying]) for c in earlier[1]])
         else:
             networks = default_networks() if self.network is None else [self.network]
-            finalists = search.learn(networks, noise_variance)
+            finalists = search.learn(networks, noise_variance[varying])
+        finalists = [_with_noise(c, _of_all_outputs(c.optimum.noise_variance, varying)) for c in finalists]
         converged = search.in_time and all(candidate.optimum.converged for candidate in finalists)
         if not converged:
             warnings.warn(
@@ -115,9 +122,9 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             average=self.network is None and len(datasets[0].Y) <= AVERAGED_ROWS,
         )
         best = ranked[0]
-        self._learned = None if self.optimizer is None else (self._origin(scalers), ranked)
+        self._learned = None if self.optimizer is None else (self._origin(scalers, datasets[0].varying()), ranked)
         self.networks_, self.network_weights_ = [candidate.optimum.network for candidate in ranked], weights
-        self.network_, self.noise_variance_ = best.optimum.network, best.optimum.noise_variance
+        self.network_, self.noise_variance_ = best.optimum.network, self._shaped(best.optimum.noise_variance)
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = scalers[best.scaling]
         self.jitter_ = posteriors[0].jitter
@@ -132,17 +139,25 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             ]
         )
 
-    def _origin(self, scalers):
+    def _origin(self, scalers, varying):
         """Return what learned candidates belong to."""
         network = None if self.network is None else clone(self.network)
-        return network, self._limit, list(map(type, scalers)), self.n_features_in_
+        return network, self._limit, list(map(type, scalers)), self.n_features_in_, varying.tolist()
+
+    def _shaped(self, noise_variance):
+        """Return noise variances of the shape (n_noises,) as users see them: one number."""
+        return float(noise_variance[0])
+
+    def _require_memory(self, n, n_factors):
+        """Raise a MemoryError unless what is kept of n rows fits."""
+        require_factor_memory(n, self.max_memory, n_matrices=n_factors)
 
     def _posterior_of(self, candidate, data):
         return Posterior(
             self._source(candidate.optimum.network, data.X),
             data.Y,
-            row_noise(candidate.optimum.noise_variance, data.weight),
-            weight=data.weight,
+            candidate.optimum.noise_variance,
+            data.weight,
             max_memory=self.max_memory,
             verbose=bool(self.verbose),
         )
@@ -181,7 +196,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let your optimizer stop."
             )
-        return variance("noise_variance", self.noise_variance, positive=self.optimizer is not None)
+        return self._check_noise(self.noise_variance)
+
+    def _check_noise(self, value):
+        return variance("noise_variance", value, positive=self.optimizer is not None)
 
     def _new_inputs(self, X):
         check_is_fitted(self)
@@ -196,6 +214,18 @@ def default_networks():
 def _scaled(data, scalers):
     """Return the data with each scaling of the features."""
     return [replace(data, X=transform(scaler, data.X)) for scaler in scalers]
+
+
+def _with_noise(candidate, noise_variance):
+    """Return the candidate with other noise variances."""
+    return replace(candidate, optimum=replace(candidate.optimum, noise_variance=noise_variance))
+
+
+def _of_all_outputs(noise_variance, varying):
+    """Return the noise variances with the smallest of them for constant outputs, which need no factor of their own."""
+    every = np.full(len(varying), noise_variance.min())
+    every[varying] = noise_variance
+    return every
 
 
 def _check_count(name, value, lowest):

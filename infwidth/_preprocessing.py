@@ -15,6 +15,7 @@ LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
 MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
 SAME_SHARE = 1e-9  # a smaller difference of shares is rounding
 FAR = 1e100  # cost of a warp that overflows
+SAME = 8 * np.finfo(float).eps  # relative difference of targets that is rounding
 LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
 
@@ -121,12 +122,16 @@ def transform(scaler, X):
     return X if scaler is None else scaler.transform(X)
 
 
-def target_scale(Y, weight, normalize):
-    """Return what targets of shape (n, n_outputs) are centred and divided by, shape (n_outputs,) each."""
+def scaled_targets(Y, weight, normalize):
+    """Return targets of shape (n, n_outputs), centred and divided, and by what, shape (n_outputs,) each.
+
+    Targets that differ by no more than rounding are constant: they become 0.
+    """
     if not normalize:
-        return np.zeros(Y.shape[1]), np.ones(Y.shape[1])
-    scaler = standardizer(Y, weight)
-    return scaler.mean_, scaler.scale_
+        return Y, np.zeros(Y.shape[1]), np.ones(Y.shape[1])
+    scaler, constant = standardizer(Y, weight), np.ptp(Y, axis=0) <= SAME * np.abs(Y).max(axis=0)
+    mean, scale = np.where(constant, Y[0], scaler.mean_), np.where(constant, 1.0, scaler.scale_)
+    return np.where(constant, 0.0, (Y - mean) / scale), mean, scale
 
 
 def standardizer(X, weight):
@@ -164,7 +169,8 @@ def row_noise(noise_variance, weight):
         noise = noise_variance / weight
     if not np.isfinite(noise).all():
         raise ValueError(
-            "a sample weight is so small that its noise variance is not finite: give the row weight 0 to drop it."
+            "a sample weight is so small that its noise variance is not finite: give the row weight 0 to drop it, or "
+            "rescale sample_weight to a mean of 1."
         )
     return noise
 

@@ -12,9 +12,9 @@ from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
 from infwidth._inference.selection import merit
-from infwidth._preprocessing import row_weights, target_scale
+from infwidth._preprocessing import row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
-from infwidth.networks.theta import with_theta
+from infwidth.networks.theta import theta_of, with_theta
 
 
 class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
@@ -56,16 +56,15 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
         weight, used = row_weights(sample_weight, X)
-        Y = y.reshape(len(y), -1)
-        self.y_mean_, self.y_std_ = target_scale(Y, weight, self.normalize_y)
+        Y, self.y_mean_, self.y_std_ = scaled_targets(y.reshape(len(y), -1)[used], weight[used], self.normalize_y)
         self._one_output, self._used, self._dropped = y.ndim == 1, used, X[~used]
-        data = Data(X[used], (Y[used] - self.y_mean_) / self.y_std_, weight[used], np.zeros(used.sum()))
-        return self._fit(X, y, data, noise_variance, earlier)
+        data = Data(X[used], Y, weight[used], np.zeros_like(Y))
+        return self._fit(X, y, data, _noise_of_outputs(noise_variance, Y.shape[1]), earlier)
 
     def _keep(self, kept):
         best = kept[0]
-        self._data = best.data
-        self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best.optimum, best.posterior, best.data)
+        self._data, self._noise_in_use = best.data, best.posterior.noise_variance
+        self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best.posterior, best.data)
         self._mixture = Mixture(
             [part.component(predictive) for part, predictive in zip(kept, self._predictives(kept), strict=True)]
         )
@@ -76,8 +75,8 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
 
     def _evidence(self, candidate, posterior, data):
         if self.optimizer == "loo":
-            return posterior.leave_one_out_log_density()
-        return _log_marginal_likelihood(candidate.optimum, posterior, data)
+            return float(posterior.leave_one_out_log_densities()[data.varying()].sum())
+        return _log_marginal_likelihood(posterior, data)
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.
@@ -153,33 +152,50 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     def log_marginal_likelihood(self, theta=None, eval_gradient=False):
         """Return the log marginal likelihood of the training targets, normalised, summed over outputs (RW 2.30).
 
+        Constant outputs beside others are left out.
+
         Parameters
         ----------
-        theta : array-like of shape (p + 1,), optional
-            Logarithms of the free variances of ``network_`` (as ``kernel_.theta``), then of the noise variance.
-            None means those in use.
+        theta : array-like of shape (p + n_outputs,), optional
+            Logarithms of the free variances of ``network_`` (as ``kernel_.theta``), then of each output's noise
+            variance. None means those in use.
         eval_gradient : bool, default=False
             Whether to return the gradient with respect to theta as well.
 
         Returns
         -------
         value : float
-        gradient : ndarray of shape (p + 1,)
+        gradient : ndarray of shape (p + n_outputs,)
             Only with ``eval_gradient``.
+
+        Raises
+        ------
+        ValueError
+            If theta has another shape.
         """
         check_is_fitted(self)
         if theta is None and not eval_gradient:
             return self.log_marginal_likelihood_value_
-        if theta is None:
-            network, noise_variance, jitter = self.network_, self.noise_variance_, self.jitter_
-        else:
+        network, varying = self.network_, self._data.varying()
+        noise_variance, total = np.atleast_1d(self.noise_variance_), self._noise_in_use
+        p, n_noises = len(theta_of(network)), len(varying)
+        if theta is not None:
             theta = np.asarray(theta, dtype=float)
-            network, noise_variance, jitter = with_theta(self.network_, theta[:-1]), np.exp(theta[-1]), 0.0
-        objective = Objective([self._data], self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,))
-        total = noise_variance + jitter
+            if theta.shape != (p + n_noises,):
+                raise ValueError(
+                    f"theta must have the shape ({p + n_noises},): the logarithms of {p} free variances of the network "
+                    f"and of {n_noises} noise variances; got {theta.shape}."
+                )
+            network, noise_variance = with_theta(network, theta[:p]), np.exp(theta[p:])
+            total = noise_variance
+        objective = Objective(
+            [self._data.of_noises(varying)], self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,)
+        )
         with blas_threads(thread_count(self.n_jobs)):
-            value, gradient, _ = objective.evaluate(network, total)
-        gradient[-1] *= noise_variance / total if total > 0 else 1.0  # jitter acts as noise, but it is fixed
+            value, slopes, _ = objective.evaluate(network, total[varying])
+        gradient = np.zeros(p + n_noises)
+        gradient[:p], gradient[p:][varying] = slopes[:p], slopes[p:]
+        gradient[p:] *= np.divide(noise_variance, total, out=np.ones(n_noises), where=total > 0)  # jitter is fixed
         return (value, gradient) if eval_gradient else value
 
     def loo_predict(self, include_noise=True):
@@ -207,6 +223,14 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
                 mean[~self._used], variance[~self._used] = dropped
         return self._restore(mean), self._restore_std(variance)
 
+    def _shaped(self, noise_variance):
+        return super()._shaped(noise_variance) if self._one_output else noise_variance
+
+    def _check_noise(self, value):
+        if np.ndim(value) != 1:
+            return super()._check_noise(value)
+        return np.array([super(BaseRegressor, self)._check_noise(own) for own in value])
+
     def _restore(self, mean):
         mean = mean * self.y_std_ + self.y_mean_
         return mean[:, 0] if self._one_output else mean
@@ -216,9 +240,29 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         return std[:, 0] if self._one_output else std
 
     def _restore_covariance(self, covariance):
-        scaled = covariance * self.y_std_**2
-        return scaled[:, :, 0] if self._one_output else scaled
+        covariance = covariance * self._squared_units()
+        return covariance[:, :, 0] if self._one_output else covariance
+
+    def _squared_units(self):
+        """Return what covariances and squared errors are multiplied by, shape (n_outputs,)."""
+        with np.errstate(over="ignore", under="ignore"):
+            squares = self.y_std_**2
+        if not (np.isfinite(squares) & (squares >= np.finfo(float).tiny)).all():
+            raise ValueError("the square of the standard deviation of y is not a floating-point number: rescale y.")
+        return squares
 
 
-def _log_marginal_likelihood(optimum, posterior, data):
-    return posterior.log_marginal_likelihood() + differences(data, optimum.noise_variance + posterior.jitter)[0]
+def _noise_of_outputs(noise_variance, n_outputs):
+    """Return a noise variance for each output, shape (n_outputs,)."""
+    if np.size(noise_variance) not in (1, n_outputs):
+        raise ValueError(
+            f"noise_variance is a variance: it must be a number, or one for each of the {n_outputs} outputs of y; got "
+            f"{np.size(noise_variance)} numbers. The noise of single rows follows from sample_weight."
+        )
+    return np.broadcast_to(noise_variance, n_outputs).astype(float)
+
+
+def _log_marginal_likelihood(posterior, data):
+    """Return the log marginal likelihood of the targets that vary, summed over the outputs."""
+    values = posterior.log_marginal_likelihoods() + differences(data, posterior.noise_variance)[0]
+    return float(values[data.varying()].sum())

@@ -227,10 +227,10 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.class_prior_ = self._coding.share
         self._used, self._dropped = used, X[~used]
         self._box = TrainingBox(X[used], weight)
-        data, group = Data(X[used], self._coding.targets(label), weight, np.zeros(len(weight))).merged()
+        data, group = Data(X[used], self._coding.targets(label), weight, np.zeros((len(weight), 1))).merged()
         order = np.random.RandomState(0).permutation(len(data.Y))  # any of the last rows are a random sample
         self._labels = Labels.of(label, weight, one, np.argsort(order)[group])
-        return self._fit(X, y, data.take(order), noise_variance, earlier)
+        return self._fit(X, y, data.take(order), np.array([noise_variance]), earlier)
 
     def predict(self, X):
         """Predict the most probable class.
@@ -306,7 +306,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     def _posterior_of(self, candidate, data):
         return ClassPosterior(
             super()._posterior_of(candidate, data),
-            candidate.optimum.noise_variance,
+            float(candidate.optimum.noise_variance[0]),
             self._coding,
             self._labels,
             relevance(candidate.optimum.network, data),

@@ -16,7 +16,6 @@ from infwidth._inference.dynamics import (
 )
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
-from infwidth._linalg.cholesky import require_factor_memory
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._regressor import BaseRegressor
 from infwidth._threads import blas_threads, thread_count
@@ -51,7 +50,7 @@ class NTKRegressor(BaseRegressor):
         Size of the steps of gradient descent; ``training_time`` must be a multiple of it. None means gradient flow.
     momentum : float, default=0.0
         Heavy-ball momentum of these steps, below 1. Only with a ``learning_rate``.
-    noise_variance : float, default=0.1
+    noise_variance : float or array-like of shape (n_outputs,), default=0.1
         Variance of the observation noise, absolute, in units of the target as the model sees it, and the ridge that
         pulls the weights to their start: see ``training_time``.
     optimizer, n_restarts_optimizer, max_optimizer_samples, max_optimizer_time, warm_start, prior_std
@@ -199,18 +198,18 @@ class NTKRegressor(BaseRegressor):
         Raises
         ------
         ValueError
-            With ``posterior="ntkgp"``, which has no training time.
+            With ``posterior="ntkgp"``, which has no training time; or if squared units of y leave the range of numbers.
         """
         times = [_check_time(time) for time in times]
         self._require_ensemble("training_loss")
-        components = self._mixture.components
+        components, units = self._mixture.components, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
             fits = [c.posterior.staged_fit(times) for c in components]
         target, weight = components[0].posterior.Y, components[0].posterior.weight
         losses = []
         for stage in zip(*fits, strict=True):
-            error = (target - sum(c.weight * fit for c, fit in zip(components, stage, strict=True))) * self.y_std_
-            losses.append(0.5 * np.average(np.mean(error**2, axis=1), weights=weight))
+            error = target - sum(c.weight * fit for c, fit in zip(components, stage, strict=True))
+            losses.append(0.5 * np.average(np.mean(error**2 * units, axis=1), weights=weight))
         return np.array(losses)
 
     @property
@@ -219,41 +218,34 @@ class NTKRegressor(BaseRegressor):
         check_is_fitted(self)
         best, weight = self._mixture.components[0], self._data.weight
         with blas_threads(thread_count(self.n_jobs)):
-            largest = largest_eigenvalue(best.posterior.source, weight) + self.noise_variance_
+            largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _finalists(self, data, *how):
+    def _require_memory(self, n, n_factors):
         if self.training_time != np.inf or self.learning_rate is not None:
-            require_spectrum_memory(len(data.Y), self.max_memory)  # before hours of learning
+            require_spectrum_memory(n, self.max_memory)
         elif self.posterior == "ensemble":
-            require_factor_memory(len(data.Y), self.max_memory, n_matrices=2)  # of Θ, and K
-        return super()._finalists(data, *how)
+            n_factors += 1  # K
+        super()._require_memory(n, n_factors)
 
     def _predictives(self, kept):
-        best = kept[0]
-        self.training_time_ = self._time(best.posterior.source, best.data, best.optimum.noise_variance)
+        self.training_time_ = self._time(kept[0].posterior)
         if self.posterior == "ntkgp":
             return super()._predictives(kept)
         return [self._ensemble(part.optimum, part.data, part.posterior) for part in kept]
 
     def _ensemble(self, optimum, data, posterior):
         engine = KernelEngine(optimum.network.lower(data.X.shape[1]), n_jobs=self.n_jobs)
-        return Ensemble(
-            posterior,
-            KernelSource(engine, posterior.source.own, "nngp"),
-            data.weight,
-            optimum.noise_variance,
-            self._descent(),
-            self.training_time_,
-            self.max_memory,
-        )
+        prior = KernelSource(engine, posterior.source.own, "nngp")
+        return Ensemble(posterior, prior, self._descent(), self.training_time_, self.max_memory)
 
-    def _time(self, source, data, ridge):
+    def _time(self, posterior):
         if not isinstance(self.training_time, str):
             return float(self.training_time)
-        matrix = dense_kernel(source, self.max_memory)
+        matrix = dense_kernel(posterior.source, self.max_memory)
         random_state = check_random_state(self.random_state)
-        return validated_time(matrix, data.weight, ridge, data.Y, self._descent(), random_state)
+        ridges = posterior.noise_variance
+        return validated_time(matrix, posterior.weight, ridges, posterior.Y, self._descent(), random_state)
 
     def _descent(self):
         return Descent(self.learning_rate, float(self.momentum))

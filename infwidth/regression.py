@@ -16,10 +16,10 @@ class NNGPRegressor(BaseRegressor):
         Architecture with its variances. None means that a few networks (activations and depths) are learned, and
         averaged with weights that follow from their evidence; on more than 2000 rows the best alone is kept. With
         ``optimizer=None`` it means ``MLP()``.
-    noise_variance : float, default=0.1
+    noise_variance : float or array-like of shape (n_outputs,), default=0.1
         Variance of the observation noise, absolute, in units of the target as the model sees it: of the
         normalised target with ``normalize_y=True``. It is added to the kernel's diagonal. Where it is learned, this
-        is the start; with ``optimizer=None``, 0 interpolates.
+        is the start; with ``optimizer=None``, 0 interpolates. Several outputs can have one each.
     optimizer : {"lml", "loo"}, callable or None, default="lml"
         How the network's variances and the noise variance are learned: by log marginal likelihood, by leave-one-out
         log predictive density, by log marginal likelihood with an optimiser of scikit-learn's signature
@@ -48,8 +48,8 @@ class NNGPRegressor(BaseRegressor):
         "auto" lets evidence decide between the two where networks are learned, else it is "standard". None takes the
         features as they are.
     solver : {"auto", "cholesky"}, default="auto"
-        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
-        chooses it.
+        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations for each
+        distinct noise variance of the outputs; "auto" chooses it.
     max_memory : int or str, optional
         Most memory for the kernel matrix: bytes, or text such as "8GB". Checked before it is allocated.
         None means what is free.
@@ -64,8 +64,9 @@ class NNGPRegressor(BaseRegressor):
     ----------
     network_ : Network
         The (best) network, with its learned variances.
-    noise_variance_ : float
-        The noise variance that belongs to it. A learned one includes about 1e-10 of the mean kernel diagonal.
+    noise_variance_ : float or ndarray of shape (n_outputs,)
+        The noise variance that belongs to it: of each output where ``y`` has columns. A learned one includes about
+        1e-10 of the mean kernel diagonal; that of a constant output is the smallest of the others.
     kernel_ : NNGPKernel
         ``network_`` as a kernel for other estimators.
     networks_ : list of Network

@@ -15,7 +15,7 @@ from infwidth.networks import MLP
 def data(n, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (n, 2))
-    return Data(X, np.sin(25 * X[:, :1]) + 0.1 * rng.standard_normal((n, 1)), np.ones(n), np.zeros(n))
+    return Data(X, np.sin(25 * X[:, :1]) + 0.1 * rng.standard_normal((n, 1)), np.ones(n), np.zeros((n, 1)))
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 1), (10, 3), (100, 100), (101, 13), (64, 8)])
@@ -38,8 +38,8 @@ def test_objective_is_the_sum_over_blocks(evidence):
     whole = data(60)
     parts = [whole.take(rows) for rows in neighbouring_blocks(whole.X, 20)]
     network = MLP(2, "erf", input_variance=[0.5, 2.0])
-    both = Objective(parts, "nngp", evidence, n_jobs=2).evaluate(network, 0.1)
-    single = [Objective([part], "nngp", evidence).evaluate(network, 0.1) for part in parts]
+    both = Objective(parts, "nngp", evidence, n_jobs=2).evaluate(network, np.array([0.1]))
+    single = [Objective([part], "nngp", evidence).evaluate(network, np.array([0.1])) for part in parts]
     assert_allclose(both[0], sum(value for value, _, _ in single), rtol=1e-12)
     assert_allclose(both[1], sum(gradient for _, gradient, _ in single), rtol=1e-10)
     assert both[2] == max(nugget for _, _, nugget in single)

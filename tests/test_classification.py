@@ -109,7 +109,7 @@ def test_average_of_networks(averaged):
     parts = [
         InfiniteNetClassifier(
             candidate.optimum.network,
-            noise_variance=candidate.optimum.noise_variance,
+            noise_variance=candidate.optimum.noise_variance.item(),
             feature_scaling=SCALINGS[type(component.scaler).__name__],
             optimizer=None,
         ).fit(X, y)

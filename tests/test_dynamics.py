@@ -21,14 +21,14 @@ RIDGE, N = 0.2, 2 * WEIGHT.sum()  # N: weights times outputs
 MAX_RATE = 2 * N / (np.linalg.eigvalsh(np.sqrt(np.outer(WEIGHT, WEIGHT)) * THETA)[-1] + RIDGE)
 
 
-def spectrum(ridge=RIDGE):
-    return Spectrum(THETA.copy(), WEIGHT, ridge, n_outputs=2)
+def spectrum():
+    return Spectrum(THETA.copy(), WEIGHT, n_outputs=2)
 
 
 def fit_of(descent, time, ridge=RIDGE):
     """Θ S Y: what the network has learned of Y on its rows."""
-    own = spectrum(ridge)
-    return THETA @ own.smooth(Y, descent.filter(own.decaying, own.n, time))
+    own = spectrum()
+    return THETA @ own.smooth(Y, descent.filter(own.decaying(ridge), own.n, time))
 
 
 def fit_by_steps(rate, momentum, n_steps, ridge=RIDGE):
@@ -72,7 +72,7 @@ def test_small_steps_are_flow(momentum):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_no_steps_are_stable_from_the_largest_rate_on(momentum):
     own = spectrum()
-    largest = Descent(1.0, momentum).largest_rate(own.decaying.max() / own.n)
+    largest = Descent(1.0, momentum).largest_rate(own.decaying(RIDGE).max() / own.n)
     assert_allclose(largest, MAX_RATE * (1.0 + momentum), rtol=1e-12)
     end = fit_of(Descent(), np.inf)
     assert_allclose(end, THETA @ np.linalg.solve(THETA + np.diag(RIDGE / WEIGHT), Y), rtol=1e-10)
@@ -96,11 +96,11 @@ def test_late_times_are_the_end_where_the_kernel_is_singular():
     """Rounding leaves eigenvalues of 0 and less, whose share would grow with the time for ever."""
     matrix = MLP(1, "erf").ntk(np.linspace(-1, 1, 100)[:, None])
     assert np.linalg.eigvalsh(matrix)[0] < 0
-    own = Spectrum(matrix.copy(), np.ones(100), 0.0, 1)
-    end = Descent().filter(own.decaying, own.n, np.inf)
+    own = Spectrum(matrix.copy(), np.ones(100), 1)
+    end = Descent().filter(own.decaying(0.0), own.n, np.inf)
     assert np.isfinite(end).all()
-    assert_allclose(Descent().filter(own.decaying, own.n, 1e20), end, rtol=1e-12)
-    assert_allclose(Descent().filter(own.decaying, own.n, 0.1), 0.1 / 100, rtol=0.1)
+    assert_allclose(Descent().filter(own.decaying(0.0), own.n, 1e20), end, rtol=1e-12)
+    assert_allclose(Descent().filter(own.decaying(0.0), own.n, 0.1), 0.1 / 100, rtol=0.1)
 
 
 @pytest.mark.parametrize("n", [12, 150])
@@ -126,10 +126,10 @@ def test_largest_eigenvalue_where_the_sum_of_the_rows_is_zero():
 @pytest.mark.parametrize("descent", [Descent(), Descent(0.05), Descent(0.05, 0.8)], ids=["flow", "steps", "momentum"])
 def test_times_to_choose_from(descent):
     own = spectrum()
-    times = np.array(dynamics._times(own, descent))
+    times = np.array(dynamics._times([own.decaying(RIDGE)], own.n, descent))
     assert np.all(np.diff(times) > 0)
     assert times[-1] == np.inf
-    assert 0 < times[0] <= max(0.05, 0.01 * own.n / own.decaying.max())
+    assert 0 < times[0] <= max(0.05, 0.01 * own.n / own.decaying(RIDGE).max())
     assert_allclose(fit_of(descent, times[-2]), fit_of(descent, np.inf), rtol=1e-9)
     if descent.learning_rate is not None:
         assert [descent.steps(time) >= 1 for time in times[:-1]] == [True] * (len(times) - 1)

@@ -18,7 +18,7 @@ WEIGHT = np.arange(60) % 4 / 2.0
 CASES = {
     "one output": (y, None),
     "one column": (y[:, None], None),
-    "two outputs": (np.c_[y, 3.0 * np.sin(X[:, 0]) + 100.0 * X[:, 1]], None),
+    "two outputs": (np.c_[y, 3.0 * np.sin(X[:, 0]) + 100.0 * X[:, 1] + y**2 / 10.0], None),
     "weights": (y, WEIGHT),
 }
 SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
@@ -30,7 +30,7 @@ def fitted(request):
     target, weight = CASES[request.param]
     model = NNGPRegressor(random_state=0).fit(X, target, weight)
     parts = [part_of(component, network).fit(X, target, weight) for component, network in zip_parts(model)]
-    assert len(parts) > 2
+    assert len(parts) > 1
     return model, parts
 
 
@@ -113,7 +113,7 @@ def test_samples(fitted, include_noise):
     shape = 3, -1, n
     samples, mean, covariance = samples.reshape(shape), mean.reshape(3, -1), covariance.reshape(3, 3, -1)
     if not include_noise:
-        noise = np.sum([c.weight * c.noise_variance for c in model._mixture.components]) * model.y_std_**2
+        noise = sum(c.weight * c.noise_variance for c in model._mixture.components) * model.y_std_**2
         covariance = covariance - np.eye(3)[:, :, None] * noise
     std = np.sqrt(np.einsum("iio->io", covariance))
     assert np.all(np.abs(samples.mean(axis=-1) - mean) < 5 * std / np.sqrt(n))

@@ -97,7 +97,7 @@ def test_more_rows_than_a_tile():
     pixels, digit = load_digits(return_X_y=True)
     pixels, rows, new = pixels / 16, slice(0, 1100), slice(1100, 1150)
     model = NNGPRegressor(MLP(depth=2), optimizer=None, noise_variance=0.3, **as_given).fit(pixels[rows], digit[rows])
-    assert model._mixture.components[0].posterior.factor.tiles.n_blocks == 2
+    assert model._mixture.components[0].posterior.tiles.n_blocks == 2
     reference = GaussianProcessRegressor(NNGPKernel(MLP(depth=2)), alpha=0.3, optimizer=None)
     mean, std = reference.fit(pixels[rows], digit[rows]).predict(pixels[new], return_std=True)
     close(model.predict(pixels[new]), mean)
@@ -321,7 +321,7 @@ def test_results_do_not_depend_on_tiles(tile, monkeypatch):
     expected = everything(NNGPRegressor(optimizer=None).fit(X, y), NEW)
     monkeypatch.setattr(posterior, "factorize", partial(factorize, tile=tile))
     model = NNGPRegressor(optimizer=None).fit(X, y)
-    assert model._mixture.components[0].posterior.factor.tiles.n_blocks > 1
+    assert model._mixture.components[0].posterior.tiles.n_blocks > 1
     for actual, whole in zip(everything(model, NEW), expected, strict=True):
         close(actual, whole)
 

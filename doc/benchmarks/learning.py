@@ -28,9 +28,9 @@ def table(n, d):
 
 def evidence_and_gradient(network, X, y, evidence=log_marginal_likelihood):
     """Return a function of no arguments that computes both."""
-    data = Data(X, y[:, None], np.ones(len(y)), np.zeros(len(y)))
+    data = Data(X, y[:, None], np.ones(len(y)), np.zeros((len(y), 1)))
     network = network.untied().expanded(X.shape[1])
-    return lambda: Objective([data], "nngp", evidence).evaluate(network, 0.1)
+    return lambda: Objective([data], "nngp", evidence).evaluate(network, np.array([0.1]))
 
 
 def against_inverse(n, repeats):

@@ -104,13 +104,14 @@ class ClassPosterior:
         """
         if self.calibration is None:
             return self._calibrate(self._coding.scores(self._posterior.mean(X)), None, None)
-        scores, std, variance = self._parts(*self._posterior.mean_and_variance(X))
+        mean, variance = self._posterior.mean_and_variance(X)
+        scores, std, variance = self._parts(mean, variance[:, 0])
         return self._calibrate(scores, std, variance + outside @ self._relevance)
 
     def _leave_one_out(self, n_rows=None):
         """Return the first of the last rows, and their latent means and variances given all other inputs."""
         mean, variance = self._posterior.leave_one_out(n_rows)
-        return len(self._posterior.Y) - len(variance), mean, variance
+        return len(self._posterior.Y) - len(mean), mean, variance[:, 0]  # which the outputs share
 
     def _with_copies(self, rows, mean, variance):
         """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""

@@ -1,7 +1,7 @@
 """Gradient descent on ½ · mean squared error, one eigenvalue of the NTK at a time (Lee et al. 2019; maths 7).
 
-With rows of weight w, k outputs, N = k Σw and the eigenvalues λ of W^½ Θ W^½, whose ridge is ρ, the distance to the
-end of training along an eigenvector after time t is e^{-(λ+ρ)t/N} of what it was. Predictions need
+With rows of weight w, k outputs, N = k Σw, the eigenvalues λ of W^½ Θ W^½ and the ridge ρ of an output, its distance to
+the end of training along an eigenvector after time t is e^{-(λ+ρ)t/N} of what it was. Predictions need
 
     s_t = (1 - e^{-(λ+ρ)t/N}) / (λ+ρ),
 
@@ -9,7 +9,6 @@ or the same for steps of finite size. Both are 1/(λ+ρ) at t = ∞.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import eigh, eigvalsh
@@ -68,30 +67,27 @@ class Descent:
 
 
 class Spectrum:
-    """Eigenvalues and eigenvectors of W^½ Θ W^½.
+    """Eigenvalues and eigenvectors of W^½ Θ W^½, whatever the ridge of an output is.
 
     Parameters
     ----------
     matrix : ndarray of shape (n, n)
         Θ; overwritten.
     weight : ndarray of shape (n,)
-    ridge : float
-        ρ.
     n_outputs : int
     """
 
-    def __init__(self, matrix, weight, ridge, n_outputs):
-        self.root, self.ridge = np.sqrt(weight), ridge
+    def __init__(self, matrix, weight, n_outputs):
+        self.root = np.sqrt(weight)
         self.n = float(weight.sum()) * n_outputs
         matrix *= self.root[:, None]
         matrix *= self.root
         values, self.vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
         self.values = np.maximum(values, 0.0)  # below zero is rounding
 
-    @cached_property
-    def decaying(self):
-        """λ + ρ, at least what rounding adds to an eigenvalue: s_t of a smaller one would grow with t for ever."""
-        total = self.values + self.ridge
+    def decaying(self, ridge):
+        """Return λ + ρ, at least what rounding adds to an eigenvalue: s_t of a smaller one would grow for ever."""
+        total = self.values + ridge
         return np.maximum(total, np.finfo(float).eps * len(total) * total.max())
 
     def project(self, B):
@@ -128,30 +124,35 @@ def largest_eigenvalue(source, weight):
     return float(eigsh(operator, 1, v0=root, tol=1e-8, return_eigenvectors=False)[0])
 
 
-def validated_time(matrix, weight, ridge, Y, descent, random_state):
+def validated_time(matrix, weight, ridges, Y, descent, random_state):
     """Return the time with the smallest error of the mean on rows held out, of a geometric grid and ∞; 5 folds.
 
     Parameters
     ----------
     matrix : ndarray of shape (n, n)
         Θ.
+    ridges : ndarray of shape (n_outputs,)
     """
+    ridges, group = np.unique(ridges, return_inverse=True)
     folds = list(KFold(min(N_FOLDS, len(Y)), shuffle=True, random_state=random_state).split(Y))
     errors, times = 0.0, None
     for train, test in folds:
-        spectrum = Spectrum(matrix[np.ix_(train, train)], weight[train], ridge, Y.shape[1])
-        times = _times(spectrum, descent) if times is None else times
+        spectrum = Spectrum(matrix[np.ix_(train, train)], weight[train], Y.shape[1])
+        decaying = [spectrum.decaying(ridge) for ridge in ridges]
+        times = _times(decaying, spectrum.n, descent) if times is None else times
         cross = (matrix[np.ix_(test, train)] * spectrum.root) @ spectrum.vectors
         target = spectrum.project(Y[train])
-        means = [cross @ (descent.filter(spectrum.decaying, spectrum.n, t)[:, None] * target) for t in times]
+        s = [np.stack([descent.filter(own, spectrum.n, t) for own in decaying], axis=1)[:, group] for t in times]
+        means = [cross @ (own * target) for own in s]
         errors = errors + np.array([np.sum(weight[test, None] * (mean - Y[test]) ** 2) for mean in means])
     return float(times[np.argmin(errors)])
 
 
-def _times(spectrum, descent):
-    """Return times from before anything is learned to after everything is, and ∞."""
-    decaying = spectrum.decaying[spectrum.decaying > 0]
-    times = spectrum.n * np.geomspace(0.01 / decaying.max(), 100.0 / decaying.min(), N_TIMES)
+def _times(decaying, n, descent):
+    """Return times from before anything is learned to after everything is, and ∞; given λ + ρ for each ridge."""
+    decaying = np.concatenate(decaying)
+    decaying = decaying[decaying > 0]
+    times = n * np.geomspace(0.01 / decaying.max(), 100.0 / decaying.min(), N_TIMES)
     if descent.learning_rate is not None:
         times = np.unique(np.ceil(times / descent.learning_rate)) * descent.learning_rate
     return [*times, np.inf]

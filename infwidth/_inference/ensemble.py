@@ -4,6 +4,8 @@ A trained network is its random initial function plus a linear map A of its erro
 f_t(x) = f₀(x) + A_t (y - f₀(X)). So over initialisations it is Gaussian, with (maths 7.2)
 
     mean A_t y,    covariance K_xx' + A_t K_XX A_t'ᵀ - A_t K_Xx' - (A_t' K_Xx)ᵀ,    A_t = Θ_xX S_t.
+
+Each output has its own noise and so its own ridge, S_t and A_t; all share the eigenvectors.
 """
 
 from copy import copy
@@ -12,7 +14,14 @@ from functools import cached_property
 import numpy as np
 
 from infwidth._inference.dynamics import Spectrum, dense_kernel
-from infwidth._inference.posterior import BLOCK_BYTES, MEAN_ROWS, process_mean, row_blocks
+from infwidth._inference.posterior import (
+    BLOCK_BYTES,
+    MEAN_ROWS,
+    at_least_rounding,
+    copies,
+    process_mean,
+    row_blocks,
+)
 from infwidth._linalg.tiles import LowerTiles
 
 COVARIANCE_COLUMNS = 512
@@ -27,59 +36,62 @@ class Ensemble:
         Of the Gaussian process with Θ as its prior.
     prior : KernelSource
         K, of the same rows.
-    weight : ndarray of shape (n,)
-    ridge : float
-        The noise variance of a row is ridge / weight.
     descent : Descent
     time : float
     max_memory : int or str, optional
     """
 
-    def __init__(self, posterior, prior, weight, ridge, descent, time, max_memory=None):
-        self.source, self.prior, self.Y, self.noise = posterior.source, prior, posterior.Y, posterior.noise
-        self.jitter, self.weight, self.ridge, self.descent = posterior.jitter, weight, ridge, descent
-        self.max_memory = max_memory
+    def __init__(self, posterior, prior, descent, time, max_memory=None):
+        self.source, self.prior, self.Y, self.weight = posterior.source, prior, posterior.Y, posterior.weight
+        self.groups, self.descent, self.max_memory = posterior.groups, descent, max_memory
+        self.ridges = posterior.groups.noise_variances + posterior.jitters
         self.tiles = LowerTiles(self.source.n)  # of K
         prior.fill(self.tiles)
-        self.factor = posterior.factor if np.isinf(time) and descent.learning_rate is None else None
+        self.factors = posterior.factors if np.isinf(time) and descent.learning_rate is None else None
         self._set_time(time)
 
     @cached_property
     def spectrum(self):
         """Eigenvalues and eigenvectors of Θ."""
         matrix = dense_kernel(self.source, self.max_memory)
-        return Spectrum(matrix, self.weight, self.ridge + self.jitter, self.Y.shape[1])
+        return Spectrum(matrix, self.weight, self.Y.shape[1])
 
     def at(self, time):
         """Return the same ensemble at another time."""
         _ = self.spectrum  # which the copy shares
         other = copy(self)
-        other.factor = None
+        other.factors = None
         other._set_time(time)
         return other
 
     def _set_time(self, time):
-        self._s = None if self.factor is not None else self._filter(time)
-        alpha = self.tiles.split(self.Y)
-        self._smooth(alpha)
-        self.alpha = np.concatenate(alpha)
+        self._s = None if self.factors is not None else self._filters(time)
+        self.alpha = np.empty(self.Y.shape)
+        for place, outputs in enumerate(self.groups.outputs):
+            alpha = self.tiles.split(self.Y[:, outputs])
+            self._smooth(alpha, place)
+            self.alpha[:, outputs] = np.concatenate(alpha)
 
-    def _filter(self, time):
-        return self.descent.filter(self.spectrum.decaying, self.spectrum.n, time)
+    def _filters(self, time):
+        """Return s_t of each group, shape (n, n_groups)."""
+        spectrum = self.spectrum
+        return np.stack(
+            [self.descent.filter(spectrum.decaying(ridge), spectrum.n, time) for ridge in self.ridges], axis=1
+        )
 
-    def _smooth(self, blocks):
+    def _smooth(self, blocks, place):
         """Overwrite the blocks of B with those of S B; at the end of training S is the inverse of Θ + diag(noise)."""
-        if self.factor is not None:
-            self.factor.solve_blocks(blocks)
+        if self.factors is not None:
+            self.factors[place].solve_blocks(blocks)
             return
-        smooth = self.spectrum.smooth(np.concatenate(blocks), self._s)
-        for place, block in enumerate(blocks):
-            block[:] = smooth[self.tiles.rows(place)]
+        smooth = self.spectrum.smooth(np.concatenate(blocks), self._s[:, place])
+        for row, block in enumerate(blocks):
+            block[:] = smooth[self.tiles.rows(row)]
 
     def staged_mean(self, X, times):
         """Return the means at new inputs, shape (m, n_outputs), at each time."""
         spectrum, target = self.spectrum, self.spectrum.project(self.Y)
-        weights = [self._filter(time)[:, None] * target for time in times]
+        weights = [self._filters(time)[:, self.groups.group] * target for time in times]
         basis = spectrum.root[:, None] * spectrum.vectors
         means = np.empty((len(times), len(X), self.Y.shape[1]))
         for block in row_blocks(len(X), MEAN_ROWS):
@@ -92,7 +104,9 @@ class Ensemble:
         """Return the means at the training rows, shape (n, n_outputs), at each time."""
         spectrum, target = self.spectrum, self.spectrum.project(self.Y)
         return [
-            spectrum.vectors @ ((spectrum.values * self._filter(time))[:, None] * target) / spectrum.root[:, None]
+            spectrum.vectors
+            @ (spectrum.values[:, None] * self._filters(time)[:, self.groups.group] * target)
+            / spectrum.root[:, None]
             for time in times
         ]
 
@@ -101,25 +115,33 @@ class Ensemble:
         return process_mean(self.source, self.alpha, X)
 
     def mean_and_variance(self, X):
-        """Return mean, shape (m, n_outputs), and variance, shape (m,), of a trained network's output."""
-        mean, variance = np.empty((len(X), self.Y.shape[1])), np.empty(len(X))
+        """Return mean and variance of a trained network's outputs, shape (m, n_outputs) each."""
+        mean, variance = np.empty((2, len(X), self.Y.shape[1]))
         for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
             rows = self.source.rows(X[block])
-            weights, rest = (self.tiles.empty_blocks(len(rows.inputs)) for _ in range(2))
-            self.source.fill_cross(rows, self.tiles.placed(weights), rest)
-            mean[block] = self.tiles.transposed_product(weights, self.alpha)
-            self._smooth(weights)
-            self._subtract_prior(weights, rest)
-            variance[block] = rows.nngp + sum(np.einsum("ij,ij->j", w, r) for w, r in zip(weights, rest, strict=True))
-        return mean, np.maximum(variance, 0.0)
+            cross, prior = (self.tiles.empty_blocks(len(rows.inputs)) for _ in range(2))
+            self.source.fill_cross(rows, self.tiles.placed(cross), prior)
+            mean[block] = self.tiles.transposed_product(cross, self.alpha)
+            parts = zip(self._smoothed(cross), copies(prior, len(self.ridges)), self.groups.outputs, strict=True)
+            for weights, rest, outputs in parts:
+                self._subtract_prior(weights, rest)
+                variance[block, outputs] = _variance(rows.nngp, weights, rest)[:, None]
+        return mean, variance
 
-    def mean_and_covariance(self, X):
-        """Return mean, shape (m, n_outputs), and covariance, shape (m, m), of a trained network's outputs."""
-        rows, weights = self.source.rows(X), self.tiles.empty_blocks(len(X))
-        self.source.fill_cross(rows, self.tiles.placed(weights))
-        mean = self.tiles.transposed_product(weights, self.alpha)
-        self._smooth(weights)
-        covariance = self.prior.full(rows)
+    def mean_and_covariances(self, X):
+        """Return the mean, shape (m, n_outputs), and trained networks' covariance for each group, shape (m, m)."""
+        rows, cross = self.source.rows(X), self.tiles.empty_blocks(len(X))
+        self.source.fill_cross(rows, self.tiles.placed(cross))
+        mean, covariances = self.tiles.transposed_product(cross, self.alpha), []
+        priors = copies([self.prior.full(rows)], len(self.ridges))
+        for weights, (covariance,) in zip(self._smoothed(cross), priors, strict=True):
+            self._add_covariance(X, rows.nngp, weights, covariance)
+            covariances.append(covariance)
+        return mean, covariances
+
+    def _add_covariance(self, X, prior, weights, covariance):
+        """Add to the covariance of the start what training does to it, given A(x)ᵀ as blocks."""
+        variance = np.empty(len(X))
         for columns in row_blocks(len(X), COVARIANCE_COLUMNS):
             own, rest = [block[:, columns] for block in weights], self.tiles.empty_blocks(len(X[columns]))
             self.prior.fill_cross(self.source.rows(X[columns]), self.tiles.placed(rest))
@@ -127,34 +149,55 @@ class Ensemble:
             part = 0.5 * sum(w.T @ r for w, r in zip(weights, rest, strict=True))
             covariance[:, columns] += part
             covariance[columns] += part.T
-        return mean, covariance
+            variance[columns] = _variance(prior[columns], own, rest)
+        covariance[np.diag_indices_from(covariance)] = variance
+
+    def _smoothed(self, cross):
+        """Yield the blocks of A(x)ᵀ = S Θ_Xx for each group."""
+        for place, weights in enumerate(copies(cross, len(self.ridges))):
+            self._smooth(weights, place)
+            yield weights
 
     def leave_one_out(self):
-        """Return mean and variance of a trained network's output at each row given the others, at t = ∞ (maths 7.6).
+        """Return mean and variance of trained networks at each row given the others, at t = ∞ (maths 7.6).
 
-        With B = S, the weights of the others are -B_ij/B_ii: the mean is RW 5.12, the variance (B K B)_ii / B_ii².
+        With B = S, the weights of the others are -B_ij/B_ii: the mean is RW 5.12, the variance (B K B)_ii / B_ii². Both
+        have shape (n, n_outputs).
         """
-        if self.factor is None:
+        if self.factors is None:
             raise ValueError(
                 "leave-one-out has a closed form at the end of training only: use training_time=inf without "
                 "learning_rate, or cross_val_predict."
             )
-        n, own, spread = self.source.n, np.empty(self.source.n), np.empty(self.source.n)
-        scale = self.noise + self.source.diagonal()  # of the columns of B, so that faint rows do not underflow
+        own, variance = np.stack([self._weights_of_others(place) for place in range(len(self.ridges))], axis=2)
+        group, prior = self.groups.group, self.prior.diagonal()[:, None]
+        return self.Y - self.alpha / own[:, group], at_least_rounding(variance, prior)[:, group]
+
+    def _weights_of_others(self, place):
+        """Return B_ii and (B K B)_ii / B_ii² of a group, shape (2, n)."""
+        n = self.source.n
+        own, variance = np.empty((2, n))
         for k in range(self.tiles.n_blocks):
-            place = self.tiles.rows(k)
+            rows = self.tiles.rows(k)
             unit = np.zeros((n, self.tiles.size(k)))
-            unit[place] = np.diag(scale[place])
+            unit[rows] = np.eye(self.tiles.size(k))
             columns = self.tiles.split(unit)
-            self._smooth(columns)
+            self._smooth(columns, place)
+            own[rows] = np.diag(columns[k])
+            columns = [block / own[rows] for block in columns]  # before squares, which underflow for tiny weights
             product = [np.zeros_like(block) for block in columns]
             self.tiles.add_product(columns, product)
-            own[place] = np.diag(columns[k])
-            spread[place] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
-        return self.Y - self.alpha * (scale / own)[:, None], np.maximum(spread, 0.0) / own**2
+            variance[rows] = sum(np.einsum("ij,ij->j", b, kb) for b, kb in zip(columns, product, strict=True))
+        return np.stack([own, variance])
 
     def _subtract_prior(self, weights, cross):
         """Overwrite blocks of K_Xx by K_XX Aᵀ - 2 K_Xx."""
         for block in cross:
             np.multiply(block, -2.0, out=block)
         self.tiles.add_product(weights, cross)
+
+
+def _variance(prior, weights, rest):
+    """Return K_xx + A (K_XX Aᵀ - 2 K_Xx) for single inputs, given Aᵀ and what is in brackets as blocks."""
+    change = sum(np.einsum("ij,ij->j", w, r) for w, r in zip(weights, rest, strict=True))
+    return at_least_rounding(prior + change, prior)

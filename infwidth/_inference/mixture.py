@@ -10,16 +10,31 @@ from infwidth._preprocessing import transform
 
 @dataclass(frozen=True)
 class Component:
-    """A posterior with its weight, the scaling of its features and the noise variance of an observation."""
+    """A posterior with its weight, the scaling of its features and the noise variance of an observation.
+
+    The noise variance has the shape (n_outputs,), or (1,) where all outputs share it.
+    """
 
     weight: float
     posterior: Posterior
     scaler: object
-    noise_variance: float
+    noise_variance: np.ndarray
 
     def scaled(self, X):
         """Return new inputs as the posterior sees them."""
         return transform(self.scaler, X)
+
+    def mean_and_covariances(self, X, include_noise):
+        """Return the mean, shape (m, n_outputs), and the covariance of each group of outputs, shape (m, m) each."""
+        mean, covariances = self.posterior.mean_and_covariances(self.scaled(X))
+        for covariance, noise in zip(covariances, self.posterior.groups.noise_variances, strict=True):
+            covariance[np.diag_indices_from(covariance)] += include_noise * noise
+        return mean, covariances
+
+    def mean_and_covariance(self, X, include_noise):
+        """Return the mean, shape (m, n_outputs), and the covariance of each output, shape (m, m, n_outputs)."""
+        mean, covariances = self.mean_and_covariances(X, include_noise)
+        return mean, np.stack([covariances[group] for group in self.posterior.groups.group], axis=2)
 
 
 class Mixture:
@@ -45,20 +60,18 @@ class Mixture:
 
     def leave_one_out(self, include_noise):
         """Return mean and variance of each training row given the others, shape (n, n_outputs) each."""
-        return self._pooled([component.posterior.leave_one_out() for component in self.components], include_noise)
+        return self._pooled([c.posterior.leave_one_out() for c in self.components], include_noise)
 
     def mean_and_covariance(self, X, include_noise):
-        """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs), or (m, m, 1) for all."""
-        parts = [c.posterior.mean_and_covariance(c.scaled(X)) for c in self.components]
-        for component, (_, own) in zip(self.components, parts, strict=True):
-            own[np.diag_indices_from(own)] += include_noise * component.noise_variance
+        """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs)."""
+        parts = [c.mean_and_covariance(X, include_noise) for c in self.components]
         if len(parts) == 1:
-            return parts[0][0], parts[0][1][:, :, None]
+            return parts[0]
         mean = sum(c.weight * part[0] for c, part in zip(self.components, parts, strict=True))
         covariance = 0.0
         for component, (own_mean, own) in zip(self.components, parts, strict=True):
             apart = own_mean - mean
-            covariance = covariance + component.weight * (own[:, :, None] + apart[:, None] * apart)
+            covariance = covariance + component.weight * (own + apart[:, None] * apart)
         return mean, covariance
 
     def sample(self, X, n_samples, random_state, include_noise):
@@ -68,16 +81,16 @@ class Mixture:
         samples = np.empty((len(X), self.components[0].posterior.Y.shape[1], n_samples))
         for place in np.unique(places):
             component, drawn = self.components[place], places == place
-            mean, covariance = component.posterior.mean_and_covariance(component.scaled(X))
-            covariance[np.diag_indices_from(covariance)] += include_noise * component.noise_variance
-            samples[:, :, drawn] = sample_gaussian(mean, covariance, drawn.sum(), random_state)
+            law = component.mean_and_covariances(X, include_noise)
+            outputs = component.posterior.groups.outputs
+            samples[:, :, drawn] = sample_gaussian(*law, outputs, drawn.sum(), random_state)
         return samples
 
     def _pooled(self, latent, include_noise):
-        """Pool means, shape (m, n_outputs), and variances of the latent functions, shape (m,)."""
+        """Pool means and variances of the latent functions, shape (m, n_outputs) each."""
         mean = sum(c.weight * part[0] for c, part in zip(self.components, latent, strict=True))
         variance = np.zeros_like(mean)
         for component, (own_mean, own) in zip(self.components, latent, strict=True):
-            total = (own + include_noise * component.noise_variance)[:, None]
+            total = own + include_noise * component.noise_variance
             variance += component.weight * (total + (own_mean - mean) ** 2)
         return mean, variance

@@ -1,131 +1,223 @@
 """Exact Gaussian-process inference on a kernel source (Rasmussen & Williams 2006 = RW)."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import cholesky, eigh
 
-from infwidth._linalg.cholesky import ROUNDING, factorize
+from infwidth._linalg.cholesky import ROUNDING, factorize, require_factor_memory
+from infwidth._preprocessing import row_noise
 
 BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
 FAINT = 1e6  # times its prior variance: a larger noise of a row hides its variance in rounding
 MEAN_ROWS = 16384  # new rows that are prepared at a time where only the mean is asked for
 
 
+class OutputGroups(NamedTuple):
+    """The outputs that share a noise variance, and so a factorisation.
+
+    Attributes
+    ----------
+    noise_variances : ndarray of shape (n_groups,)
+    group : ndarray of shape (n_outputs,)
+        The group of each output.
+    """
+
+    noise_variances: np.ndarray
+    group: np.ndarray
+
+    @classmethod
+    def of(cls, noise_variance, n_outputs):
+        """Return the groups of equal noise variances, each of which stands for as many neighbouring outputs."""
+        each = np.repeat(noise_variance, n_outputs // len(noise_variance))
+        return cls(*np.unique(each, return_inverse=True))
+
+    @property
+    def outputs(self):
+        """The outputs of each group, as a list of arrays."""
+        return [np.flatnonzero(self.group == place) for place in range(len(self.noise_variances))]
+
+
 class Posterior:
     """The Gaussian process given targets: A = K + diag(noise) = L Lᵀ, α = A⁻¹ Y (RW Alg. 2.1).
+
+    Each group of outputs has its own noise, and so its own A, L and α.
 
     Parameters
     ----------
     source : object with ``n``, ``rows``, ``diagonal``, ``fill``, ``fill_cross``, ``dot`` and ``full``
         The kernel; see ``infwidth._recursion.engine.KernelSource``.
     Y : ndarray of shape (n, n_outputs)
-    noise : ndarray of shape (n,)
-        Noise variance of each row.
-    weight : ndarray of shape (n,), default=1.0
-        Of each row: jitter is divided by it.
+    noise_variance : ndarray of shape (1,) or (n_outputs,)
+        Of a row of weight 1.
+    weight : ndarray of shape (n,)
+        Divides the noise variance of each row.
     max_memory : int or str, optional
     verbose : bool, default=False
+
+    Attributes
+    ----------
+    groups : OutputGroups
+    factors : list of Cholesky
+        One for each group.
+    jitters : ndarray of shape (n_groups,)
+        What was added to the noise variances.
+    noise : ndarray of shape (n, n_groups)
+        Noise variance of each row, jitter included.
+    alpha : ndarray of shape (n, n_outputs)
     """
 
-    def __init__(self, source, Y, noise, *, weight=1.0, max_memory=None, verbose=False):
-        self.source, self.Y, self.noise = source, Y, noise
-        self.factor, self.jitter = factorize(source, noise, weight=weight, max_memory=max_memory, verbose=verbose)
-        self.alpha = self.factor.solve(Y)
+    def __init__(self, source, Y, noise_variance, weight, *, max_memory=None, verbose=False):
+        self.source, self.Y, self.weight = source, Y, weight
+        self.groups = OutputGroups.of(noise_variance, Y.shape[1])
+        require_factor_memory(source.n, max_memory, n_matrices=len(self.groups.noise_variances))
+        found = [
+            factorize(source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose)
+            for value in self.groups.noise_variances
+        ]
+        self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
+        self.noise = np.stack([row_noise(value, weight) for value in self._noise_in_use()], axis=1)
+        self.alpha = np.empty(Y.shape)
+        for factor, outputs in zip(self.factors, self.groups.outputs, strict=True):
+            self.alpha[:, outputs] = factor.solve(Y[:, outputs])
 
-    def log_marginal_likelihood(self):
-        """Return log p(Y), summed over the outputs (RW 2.30)."""
-        n, n_outputs = self.Y.shape
-        fit = np.einsum("ij,ij->", self.Y, self.alpha)
-        return float(-0.5 * fit - 0.5 * n_outputs * (self.factor.log_determinant() + n * np.log(2.0 * np.pi)))
+    @property
+    def jitter(self):
+        """The largest of the jitters."""
+        return float(self.jitters.max())
+
+    @property
+    def noise_variance(self):
+        """The noise variance of each output in use, jitter included, shape (n_outputs,)."""
+        return self._noise_in_use()[self.groups.group]
+
+    def _noise_in_use(self):
+        return self.groups.noise_variances + self.jitters
+
+    def log_marginal_likelihoods(self):
+        """Return log p(y) of each output, shape (n_outputs,) (RW 2.30)."""
+        fit = np.einsum("ij,ij->j", self.Y, self.alpha)
+        log_determinant = np.array([factor.log_determinant() for factor in self.factors])[self.groups.group]
+        return -0.5 * (fit + log_determinant + len(self.Y) * np.log(2.0 * np.pi))
 
     def leave_one_out(self, n_rows=None):
-        """Return mean, shape (n, n_outputs), and latent variance, shape (n,), of each row given the others (RW 5.12).
+        """Return mean and variance of the function at each row given the others, shape (n, n_outputs) each (RW 5.12).
 
         With ``n_rows`` only those of the last rows, so many at least: for a few of many rows it is much less work.
         """
-        total = 1.0 / self.factor.inverse_diagonal(n_rows)
-        first = len(self.Y) - len(total)
-        noise = self.noise[first:]
-        mean, variance = self.Y[first:] - self.alpha[first:] * total[:, None], total - noise
-        faint = np.flatnonzero(noise > FAINT * self.source.diagonal()[first:])
-        for block in row_blocks(len(faint), self._block_rows):
-            mean[faint[block]], variance[faint[block]] = self._without_faint(first + faint[block])
-        return mean, np.maximum(variance, 0.0)
+        inverse = np.stack([factor.inverse_diagonal(n_rows) for factor in self.factors], axis=1)
+        first = len(self.Y) - len(inverse)
+        total, noise = 1.0 / inverse[:, self.groups.group], self.noise[first:, self.groups.group]
+        mean, prior = self.Y[first:] - self.alpha[first:] * total, self.source.diagonal()[first:, None]
+        variance = at_least_rounding(total - noise, prior)
+        faint = noise > FAINT * prior
+        places = np.flatnonzero(faint.any(axis=1))
+        if len(places):
+            without = self._without_own_target(first + places)
+            for all_rows, own in zip((mean, variance), without, strict=True):
+                all_rows[places] = np.where(faint[places], own, all_rows[places])
+        return mean, variance
 
-    def _without_faint(self, place):
-        """Return the same for rows whose noise d leaves no digit of the variance in total - d.
+    def _without_own_target(self, places):
+        """Return the same for some rows from their posterior: one observation with noise is taken back (maths 4.8)."""
+        parts = [self._mean_and_variance(self.source.own.take(places[block])) for block in self._blocks(len(places))]
+        mean, variance = map(np.concatenate, zip(*parts, strict=True))
+        share = variance / self.noise[places][:, self.groups.group]
+        return (mean - share * self.Y[places]) / (1.0 - share), variance / (1.0 - share)
 
-        With mean m and variance s given all rows: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
-        """
-        mean, variance = self._predict(self.source.own.take(place))
-        share = variance / self.noise[place]
-        mean = (mean - share[:, None] * self.Y[place]) / (1.0 - share)[:, None]
-        return mean, variance / (1.0 - share)
-
-    def leave_one_out_log_density(self):
-        """Return the log density of each target given the others, summed (RW 5.10)."""
+    def leave_one_out_log_densities(self):
+        """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
         mean, variance = self.leave_one_out()
-        variance = variance + self.noise
-        fit = np.sum((self.Y - mean) ** 2 / variance[:, None])
-        return float(-0.5 * (fit + self.Y.shape[1] * np.sum(np.log(2.0 * np.pi * variance))))
+        total = variance + self.noise[:, self.groups.group]
+        return -0.5 * np.sum((self.Y - mean) ** 2 / total + np.log(2.0 * np.pi * total), axis=0)
 
     def mean(self, X):
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
         return process_mean(self.source, self.alpha, X)
 
     def mean_and_variance(self, X):
-        """Return the mean, shape (m, n_outputs), and the variance of the latent function, shape (m,) (RW 2.26)."""
-        mean, variance = np.empty((len(X), self.alpha.shape[1])), np.empty(len(X))
-        for block in row_blocks(len(X), self._block_rows):
-            mean[block], variance[block] = self._predict(self.source.rows(X[block]))
+        """Return mean and variance of the latent function, shape (m, n_outputs) each (RW 2.26)."""
+        mean, variance = np.empty((2, len(X), self.Y.shape[1]))
+        for block in self._blocks(len(X)):
+            mean[block], variance[block] = self._mean_and_variance(self.source.rows(X[block]))
         return mean, variance
 
-    @property
-    def _block_rows(self):
-        return max(1, BLOCK_BYTES // (8 * self.source.n))
-
-    def _predict(self, rows):
-        """Return mean and latent variance at rows, which is never below the rounding of the prior's."""
+    def _mean_and_variance(self, rows):
         cross = self._cross(rows)
-        mean = self.factor.tiles.transposed_product(cross, self.alpha)
-        self.factor.half_solve(cross)
-        explained = sum(np.einsum("ij,ij->j", tile, tile) for tile in cross)
-        prior = self.source.diagonal(rows)
-        return mean, np.maximum(prior - explained, ROUNDING * prior)
+        mean = self.tiles.transposed_product(cross, self.alpha)
+        return mean, self._variances(rows, self._half_solved(cross))[:, self.groups.group]
 
-    def mean_and_covariance(self, X):
-        """Return the mean, shape (m, n_outputs), and the covariance of the latent function, shape (m, m)."""
+    def _blocks(self, n_rows):
+        return row_blocks(n_rows, max(1, BLOCK_BYTES // (8 * self.source.n)))
+
+    def mean_and_covariances(self, X):
+        """Return the mean, shape (m, n_outputs), and the covariance of the function for each group, shape (m, m)."""
         rows = self.source.rows(X)
         cross = self._cross(rows)
-        mean = self.factor.tiles.transposed_product(cross, self.alpha)
-        self.factor.half_solve(cross)
-        covariance = self.source.full(rows)
-        for tile in cross:
-            covariance -= tile.T @ tile
-        own = np.diag_indices_from(covariance)
-        covariance[own] = np.maximum(covariance[own], ROUNDING * self.source.diagonal(rows))
-        return mean, covariance
+        mean, covariances = self.tiles.transposed_product(cross, self.alpha), []
+        for solved, prior in zip(
+            self._half_solved(cross), copies([self.source.full(rows)], len(self.factors)), strict=True
+        ):
+            covariances.append(prior[0])
+            for tile in solved:
+                covariances[-1] -= tile.T @ tile
+            np.fill_diagonal(covariances[-1], self._variances(rows, [solved])[:, 0])
+        return mean, covariances
+
+    @property
+    def tiles(self):
+        """How matrices are cut into tiles."""
+        return self.factors[0].tiles
 
     def _cross(self, rows):
-        """Return the kernel of rows with the training rows, as tiles of shape (training rows, rows)."""
-        tiles = self.factor.tiles
-        cross = tiles.empty_blocks(len(rows.inputs))
-        self.source.fill_cross(rows, tiles.placed(cross))
+        """Return the kernel of the training rows with new ones, as tiles of shape (training rows, new rows)."""
+        cross = self.tiles.empty_blocks(len(rows.inputs))
+        self.source.fill_cross(rows, self.tiles.placed(cross))
         return cross
 
+    def _half_solved(self, cross):
+        """Yield L⁻¹ B for each factor, given the blocks of B."""
+        for factor, own in zip(self.factors, copies(cross, len(self.factors)), strict=True):
+            factor.half_solve(own)
+            yield own
 
-def sample_gaussian(mean, covariance, n_samples, random_state):
-    """Draw samples, shape (m, n_outputs, n_samples), of independent outputs with one covariance.
+    def _variances(self, rows, half_solved):
+        """Return variances, shape (m, number of factors), given L⁻¹ k(x) of each factor."""
+        prior = self.source.diagonal(rows)
+        explained = [sum(np.einsum("ij,ij->j", tile, tile) for tile in solved) for solved in half_solved]
+        return np.stack([at_least_rounding(prior - own, prior) for own in explained], axis=1)
+
+
+def at_least_rounding(variance, prior):
+    """Return variances that are no smaller than what rounding leaves of a difference from the prior variance."""
+    return np.maximum(variance, ROUNDING * prior)
+
+
+def copies(blocks, n):
+    """Yield blocks that may be overwritten, n times: copies, and at last the blocks themselves."""
+    for _ in range(n - 1):
+        yield [block.copy(order="F") for block in blocks]
+    yield blocks
+
+
+def sample_gaussian(mean, covariances, outputs, n_samples, random_state):
+    """Draw samples, shape (m, n_outputs, n_samples), of independent outputs with one covariance for each group.
 
     A posterior covariance is often singular to working precision: where Cholesky fails, the eigenvalues below
     zero are taken as zero.
     """
+    samples = random_state.standard_normal((*mean.shape, n_samples))
+    for covariance, own in zip(covariances, outputs, strict=True):
+        samples[:, own] = np.einsum("ij,jkl->ikl", _root(covariance), samples[:, own], optimize=True)
+    return mean[:, :, None] + samples
+
+
+def _root(covariance):
     try:
-        root = cholesky(covariance, lower=True)
+        return cholesky(covariance, lower=True)
     except np.linalg.LinAlgError:
         values, vectors = eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = random_state.standard_normal((*mean.shape, n_samples))
-    return mean[:, :, None] + np.einsum("ij,jkl->ikl", root, normal, optimize=True)
+        return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def process_mean(source, alpha, X):

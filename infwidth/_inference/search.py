@@ -1,7 +1,7 @@
 """Climbing the evidence of one network: exact gradients, L-BFGS-B, weak priors.
 
-The variables are the logarithms of the network's free variances and, last, of the noise variance. Every one has a
-normal prior around its start; the bounds only keep the numbers in range.
+The variables are the logarithms of the network's free variances and, last, of the noise variances: one for all outputs,
+or one for each. Every variable has a normal prior around its start; the bounds only keep the numbers in range.
 """
 
 import time
@@ -31,8 +31,9 @@ MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger
 class Data:
     """What a network is learned from: inputs (n, d), targets (n, t), row weights (n,).
 
-    A row of weight w stands for w rows with these inputs, whose targets have this mean and, summed over the outputs,
-    the sum of squares ``scatter``, shape (n,), around it.
+    A row of weight w stands for w rows with these inputs, whose targets have this mean and the sums of squares
+    ``scatter`` around it. Its shape is (n, number of noise variances): (n, t) where each output has a noise variance of
+    its own, or (n, 1), summed over the outputs, where they share one.
     """
 
     X: np.ndarray
@@ -44,6 +45,28 @@ class Data:
         """Return some of the rows."""
         return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
 
+    @property
+    def n_noises(self):
+        """Number of noise variances."""
+        return self.scatter.shape[1]
+
+    def by_noise(self, values):
+        """Return values of the outputs, shape (..., n_outputs), as (..., n_noises, outputs that share it)."""
+        return values.reshape(*values.shape[:-1], self.n_noises, -1)
+
+    def varying(self):
+        """Return which noise variances have outputs that are not constant; all of them where none has.
+
+        A constant says nothing of the noise, and would make the prior and the noise of the others small.
+        """
+        varies = self.by_noise(np.ptp(self.Y, axis=0) > 0).any(axis=1)
+        return varies if varies.any() else np.ones_like(varies)
+
+    def of_noises(self, chosen):
+        """Return the data of some noise variances, given a mask."""
+        n = len(self.Y)
+        return Data(self.X, self.by_noise(self.Y)[:, chosen].reshape(n, -1), self.weight, self.scatter[:, chosen])
+
     def merged(self):
         """Return the same data with one row for all of equal inputs, and the place there of each row.
 
@@ -52,19 +75,20 @@ class Data:
         X, group = np.unique(self.X, axis=0, return_inverse=True)
         weight = np.bincount(group, self.weight)
         Y = np.stack([np.bincount(group, self.weight * y) for y in self.Y.T], axis=1) / weight[:, None]
-        squares = self.weight * np.sum((self.Y - Y[group]) ** 2, axis=1)
-        return Data(X, Y, weight, np.bincount(group, self.scatter + squares)), group
+        squares = self.weight[:, None] * np.sum(self.by_noise((self.Y - Y[group]) ** 2), axis=2)
+        scatter = np.stack([np.bincount(group, s) for s in (self.scatter + squares).T], axis=1)
+        return Data(X, Y, weight, scatter), group
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """A learned network. Its noise variance includes the nugget that kept its matrix positive definite.
+    """A learned network. Its noise variances include the nuggets that kept its matrices positive definite.
 
     ``evidence`` is the objective without the prior, which was around ``center``.
     """
 
     network: Network
-    noise_variance: float
+    noise_variance: np.ndarray
     evidence: float
     converged: bool
     n_evaluations: int
@@ -72,7 +96,7 @@ class Optimum:
 
 
 class Objective:
-    """Evidence of a network and a noise variance given blocks of data, with its gradient: the sum over the blocks.
+    """Evidence of a network and noise variances given blocks of data, with its gradient: the sum over the blocks.
 
     Parameters
     ----------
@@ -88,10 +112,16 @@ class Objective:
     def __init__(self, blocks, limit, evidence, n_jobs=None, nuggets=NUGGETS):
         self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
         self.n_evaluations = 0
-        self._tiles = [LowerTiles(len(data.Y)) for data in blocks]
+        self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in blocks]
 
     def evaluate(self, network, noise_variance):
-        """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise."""
+        """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise.
+
+        Parameters
+        ----------
+        network : Network
+        noise_variance : ndarray of shape (n_noises,)
+        """
         self.n_evaluations += 1
         n_blocks, parts = len(self.blocks), {}
         inside, n_blas = (self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)) if n_blocks == 1 else (1, 1)
@@ -102,28 +132,40 @@ class Objective:
         with blas_threads(n_blas):
             for_each(work, range(n_blocks), 1 if n_blocks == 1 else thread_count(self.n_jobs))
         values, gradients, nuggets = zip(*(parts[place] for place in range(n_blocks)), strict=True)
-        return sum(values), sum(gradients), max(nuggets)
+        value, gradient = sum(values), sum(gradients)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            raise LinAlgError(
+                "the evidence is not a finite number at a trial point: rescale y (normalize_y=True does), or start "
+                "from a larger noise_variance."
+            )
+        return value, gradient, np.max(nuggets, axis=0)
 
     def _evaluate_block(self, place, network, noise_variance, n_jobs):
         data = self.blocks[place]
         engine = KernelEngine(network.lower(data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=n_jobs)
         source = KernelSource(engine, engine.rows(data.X), self.limit)
-        evidence, share = self._factor(source, noise_variance, data, self._tiles[place])
-        nugget = share * float(np.mean(source.diagonal()))
-        value, slope = differences(data, noise_variance + nugget)
-        value, slope = value + evidence.value, slope + float(np.sum(evidence.diagonal() / data.weight))
-        evidence.tiles.add_to_diagonal(np.full(len(data.Y), share * slope / len(data.Y)))  # the nugget follows K
-        gradient = theta_gradient(network, program_gradient(source, evidence.tiles))
-        self._tiles[place] = evidence.tiles
-        return float(value), np.append(gradient, noise_variance * slope), nugget
+        total, *spare = self._tiles[place]
+        values, slopes, shares = np.empty((3, data.n_noises))
+        for k, noise in enumerate(noise_variance):
+            tiles, Y = spare[0] if k else total, data.by_noise(data.Y)[:, k]
+            evidence, shares[k] = self._factor(source, noise, Y, data.weight, tiles)
+            values[k], slopes[k] = evidence.value, np.sum(evidence.diagonal() / data.weight)
+            if k:
+                total.add(tiles)  # M of all outputs
+        nuggets = shares * float(np.mean(source.diagonal()))
+        of_differences = differences(data, noise_variance + nuggets)
+        values, slopes = values + of_differences[0], slopes + of_differences[1]
+        total.add_to_diagonal(np.full(len(data.Y), shares @ slopes / len(data.Y)))  # the nuggets follow K
+        gradient = theta_gradient(network, program_gradient(source, total))
+        return float(values.sum()), np.append(gradient, noise_variance * slopes), nuggets
 
-    def _factor(self, source, noise_variance, data, tiles):
+    def _factor(self, source, noise_variance, Y, weight, tiles):
         mean = float(np.mean(source.diagonal()))
         for share in self.nuggets:
             source.fill(tiles)
-            tiles.add_to_diagonal((noise_variance + share * mean) / data.weight)
+            tiles.add_to_diagonal((noise_variance + share * mean) / weight)
             try:
-                return self.evidence(tiles, data.Y), share
+                return self.evidence(tiles, Y), share
             except LinAlgError:
                 continue
         raise LinAlgError(
@@ -134,62 +176,61 @@ class Objective:
 def differences(data, noise_variance):
     """Return the log density of the differences between rows that one weight stands for, and its slope in the noise.
 
-    It belongs to the evidence: a row of weight w is w rows (maths 6.6).
+    It belongs to the evidence: a row of weight w is w rows (maths 6.6). Both have the shape (n_noises,), as the noise
+    variances have; without noise weights have no effect, and both are 0.
     """
-    if noise_variance == 0.0:  # weights have no effect then
-        return 0.0, 0.0
-    n_outputs, scatter = data.Y.shape[1], float(np.sum(data.scatter))
+    n_outputs, scatter = data.Y.shape[1] // data.n_noises, data.scatter.sum(axis=0)
     repeats = float(np.sum(data.weight - 1.0)) * n_outputs
-    if repeats == 0.0 and scatter == 0.0:
-        return -0.5 * n_outputs * float(np.log(data.weight).sum()), 0.0
-    value = -0.5 * repeats * np.log(2 * np.pi * noise_variance) - 0.5 * n_outputs * np.log(data.weight).sum()
-    slope = 0.5 * (scatter / noise_variance - repeats) / noise_variance
-    return float(value - 0.5 * scatter / noise_variance), slope
+    noisy = noise_variance > 0.0
+    noise = np.where(noisy, noise_variance, 1.0)
+    value = -0.5 * repeats * np.log(2 * np.pi * noise) - 0.5 * n_outputs * np.log(data.weight).sum()
+    slope = 0.5 * (scatter / noise - repeats) / noise
+    return np.where(noisy, value - 0.5 * scatter / noise, 0.0), np.where(noisy, slope, 0.0)
 
 
-def _prior_precision(network, prior_std, relevance_std):
+def _prior_precision(network, n_noises, prior_std, relevance_std):
     """Return the prior's 1/std² of theta and log noise: the variances of many features are held closer together."""
     if not prior_std:
-        return np.zeros(len(theta_of(network)) + 1)
+        return np.zeros(len(theta_of(network)) + n_noises)
     groups = [
         np.full(len(value), relevance_std if len(value) > 1 else 1.0)
         for value in free_hyperparameters(network).values()
     ]
-    return (np.concatenate([*groups, [1.0]]) * prior_std) ** -2
+    return (np.concatenate([*groups, np.ones(n_noises)]) * prior_std) ** -2
 
 
 def climb(
     objective, network, noise_variance, *, prior_std, relevance_std, center=None, optimizer=None, deadline=np.inf
 ):
-    """Return the ``Optimum`` that a network and a noise variance lead to.
+    """Return the ``Optimum`` that a network and noise variances lead to.
 
     Parameters
     ----------
     objective : Objective
     network : Network
-    noise_variance : float
+    noise_variance : ndarray of shape (n_noises,)
     prior_std : float or None
         Standard deviation of the logarithms' prior; None means no prior.
     relevance_std : float
         Of the prior of input variances, one a feature, in units of ``prior_std``.
-    center : ndarray of shape (p + 1,), optional
+    center : ndarray of shape (p + n_noises,), optional
         Its mean; None means the start.
     optimizer : callable, optional
         With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
     deadline : float, default=inf
         Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
     """
-    start = np.append(theta_of(network), np.log(noise_variance))
+    p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
     bounds = np.tile(LOG_BOUNDS, (len(start), 1))
-    bounds[-1, 0] = LEAST_LOG_NOISE
+    bounds[p:, 0] = LEAST_LOG_NOISE
     start = np.clip(start, *bounds.T)
     center = start if center is None else center
-    precision = _prior_precision(network, prior_std, relevance_std)
+    precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
     best: dict = {}
 
     def cost(theta, eval_gradient=True):
         try:
-            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:-1]), float(np.exp(theta[-1])))
+            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
         except (NotFiniteError, LinAlgError):
             if not best:
                 raise
@@ -208,8 +249,8 @@ def climb(
         theta, _ = optimizer(cost, start, bounds)
         cost(np.asarray(theta, dtype=float))
     return Optimum(
-        with_theta(network, best["theta"][:-1]),
-        float(np.exp(best["theta"][-1])) + best["nugget"],
+        with_theta(network, best["theta"][:p]),
+        np.exp(best["theta"][p:]) + best["nugget"],
         best["value"],
         converged,
         objective.n_evaluations,

@@ -241,7 +241,8 @@ def _around(start, random_state):
     values = start.network.hyperparameters()
     factors = {name: np.exp(random_state.standard_normal()) for name in values}
     network = start.network.with_hyperparameters(**{name: values[name] * factor for name, factor in factors.items()})
-    return replace(start, network=network, noise_variance=start.noise_variance * np.exp(2.0 * random_state.normal()))
+    factor = np.exp(2.0 * random_state.normal(size=len(start.noise_variance)))
+    return replace(start, network=network, noise_variance=start.noise_variance * factor)
 
 
 def _best_scalings(candidates):

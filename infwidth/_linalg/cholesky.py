@@ -145,7 +145,8 @@ class Cholesky:
 
 def require_factor_memory(n, max_memory=None, tile=TILE, n_matrices=1):
     """Raise a MemoryError with the bytes needed unless the factor of n rows fits, and other matrices like it."""
-    require_memory(n_matrices * LowerTiles.n_bytes(n, tile), max_memory, f"the exact solver for {n:,} rows")
+    task = f"the exact solver for {n:,} rows" + (f" and {n_matrices} matrices" if n_matrices > 1 else "")
+    require_memory(n_matrices * LowerTiles.n_bytes(n, tile), max_memory, task)
 
 
 def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):

@@ -60,6 +60,11 @@ class LowerTiles:
             own = np.arange(self.size(i))
             self[i, i][own, own] += values[self.rows(i)]
 
+    def add(self, other):
+        """Add the lower triangle of another matrix, stored alike."""
+        for place, tile in self._tiles.items():  # by BLAS: above the diagonal there is nothing of use to add
+            blas.daxpy(other[place].ravel("K"), tile.ravel("K"))
+
     def split(self, B):
         """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""
         return [np.array(B[self.rows(i)], order="F", dtype=float) for i in range(self.n_blocks)]
