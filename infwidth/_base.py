@@ -90,6 +90,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             n_restarts=self.n_restarts_optimizer,
             prior_std=self.prior_std,
             relevance_std=self._relevance_std,
+            least_noise=self._least_noise(learned),
             keep_common=self.network is None,  # a network that is given with ard=True means it
             refine=self._refine,
             n_jobs=self.n_jobs,
@@ -138,6 +139,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
                 for weight, candidate, posterior in zip(weights, ranked, posteriors, strict=False)
             ]
         )
+
+    def _least_noise(self, data):
+        """Return what no learned noise variance is below, besides rounding."""
+        return 0.0
 
     def _origin(self, scalers, varying):
         """Return what learned candidates belong to."""

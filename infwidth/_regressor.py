@@ -12,7 +12,7 @@ from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
 from infwidth._inference.selection import merit
-from infwidth._preprocessing import row_weights, scaled_targets
+from infwidth._preprocessing import least_noise, row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
 from infwidth.networks.theta import theta_of, with_theta
 
@@ -77,6 +77,9 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         if self.optimizer == "loo":
             return float(posterior.leave_one_out_log_densities()[data.varying()].sum())
         return _log_marginal_likelihood(posterior, data)
+
+    def _least_noise(self, data):
+        return np.array([least_noise(y, data.weight) for y in data.Y.T])
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.

@@ -21,7 +21,7 @@ from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_
 # Of the mean kernel diagonal, added to the noise: the first one that factors.
 NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
-LEAST_LOG_NOISE = float(np.log(1e-12))  # the nugget ends first where arithmetic needs more
+LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 MAX_ITERATIONS = 200
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
@@ -200,7 +200,16 @@ def _prior_precision(network, n_noises, prior_std, relevance_std):
 
 
 def climb(
-    objective, network, noise_variance, *, prior_std, relevance_std, center=None, optimizer=None, deadline=np.inf
+    objective,
+    network,
+    noise_variance,
+    *,
+    prior_std,
+    relevance_std,
+    least_noise=0.0,
+    center=None,
+    optimizer=None,
+    deadline=np.inf,
 ):
     """Return the ``Optimum`` that a network and noise variances lead to.
 
@@ -213,6 +222,8 @@ def climb(
         Standard deviation of the logarithms' prior; None means no prior.
     relevance_std : float
         Of the prior of input variances, one a feature, in units of ``prior_std``.
+    least_noise : float or ndarray of shape (n_noises,), default=0.0
+        Below which no noise variance goes.
     center : ndarray of shape (p + n_noises,), optional
         Its mean; None means the start.
     optimizer : callable, optional
@@ -222,7 +233,7 @@ def climb(
     """
     p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
     bounds = np.tile(LOG_BOUNDS, (len(start), 1))
-    bounds[p:, 0] = LEAST_LOG_NOISE
+    bounds[p:, 0] = np.clip(np.log(np.maximum(least_noise, LEAST_NOISE)), None, LOG_BOUNDS[1])
     start = np.clip(start, *bounds.T)
     center = start if center is None else center
     precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)

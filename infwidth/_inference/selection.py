@@ -47,6 +47,7 @@ class Settings:
     n_restarts: int
     prior_std: float | None
     relevance_std: float
+    least_noise: float | np.ndarray
     keep_common: bool
     refine: bool
     n_jobs: int | None
@@ -171,6 +172,7 @@ class Search:
                 point.noise_variance,
                 prior_std=settings.prior_std,
                 relevance_std=settings.relevance_std,
+                least_noise=settings.least_noise,
                 center=start.center if resume else None,
                 optimizer=settings.optimizer,
                 deadline=self.deadline,
