@@ -145,7 +145,7 @@ def least_noise(y, weight):
     if share <= 0.5 or share == 1.0:
         return 0.0
     mean = np.average(y, weights=weight)
-    return np.average((y - mean) ** 2, weights=weight) / max(1.0, len(y) * (1.0 - share))
+    return np.average((y - mean) ** 2, weights=weight) / max(1.0, weight.sum() * (1.0 - share))
 
 
 def standardizer(X, weight):

@@ -104,7 +104,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         Their weights in predictions: (1, 0, …) where the best alone is kept.
     loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         ``decision_function`` of each training row given all others, in closed form (RW 5.12): equal to fitting again
-        without the row, with the scaling, the networks, the coding of classes and the calibration kept. Of a row with
+        without the row, with the scaling, the networks, the coding of classes and the calibration kept, and with a
+        prior on the mean of the coded classes, so that centring tells nothing of the row. Of a row with
         the sample weight w > 1, w - 1 remain. Rows of weight 0 are included. Computed when asked for, with n³/3
         operations.
     converged_ : bool

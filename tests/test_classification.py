@@ -2,10 +2,20 @@
 
 import numpy as np
 import pytest
-from classification_cases import LOADERS, NEW, REGRESSORS, SCALINGS, X, as_given, every, y
+from classification_cases import (
+    LOADERS,
+    NEW,
+    REGRESSORS,
+    SCALINGS,
+    X,
+    as_given,
+    every,
+    kernel_and_variance_of_mean,
+    predicted,
+    y,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax, softmax
-from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
@@ -52,7 +62,7 @@ def decision(model, mean, std, unit, distance=0.0):
 
 
 def test_predictions_equal_those_of_regressors(rows, weight, pair):
-    """Leave-one-out by fitting again without the row, or with one less of it; new rows by one fit."""
+    """Leave-one-out by the equations without the row, or with one less of it; new rows by one fit."""
     inputs, label, new = rows
     model, regressor = pair
     model.fit(inputs, label, sample_weight=weight)
@@ -60,10 +70,11 @@ def test_predictions_equal_those_of_regressors(rows, weight, pair):
     weight = np.ones(len(label)) if weight is None else weight
     used = weight > 0
 
-    def latent(row, others):
-        without = clone(regressor).fit(inputs, targets, sample_weight=others)
-        std = without.predict_std(inputs[[row]], include_noise=False)
-        return np.append(without.predict(inputs[[row]])[0], std[0, 0])
+    K, of_mean = kernel_and_variance_of_mean(model.network, model.limit, inputs, targets, weight)
+
+    def latent(row, others):  # a row of weight 0 is a new one
+        mean, variance = predicted(K + of_mean * used[row], row, targets, model.noise_variance, others)
+        return np.append(mean, np.sqrt(variance))
 
     one_less = [
         np.where(np.arange(len(label)) == row, np.maximum(weight - 1.0, 0.0), weight) for row in range(len(label))
@@ -98,7 +109,10 @@ def test_without_calibration_softmax_of_scores(rows, limit):
     regressor = REGRESSORS[limit](normalize_y=False, **options, **as_given).fit(inputs, one_hot)
     scores = model.class_prior_ + regressor.predict(new)
     assert_allclose(model.predict_proba(new), softmax(scores, axis=1), rtol=1e-8)
-    scores = log_softmax(model.class_prior_ + regressor.loo_predict()[0], axis=1)
+    K, of_mean = kernel_and_variance_of_mean(MLP(), limit, inputs, model._coding.targets(label), np.ones(len(label)))
+    noise, alone = model.noise_variance_, 1.0 - np.eye(len(label))
+    left_out = [predicted(K + of_mean, row, one_hot, noise, weight)[0] for row, weight in enumerate(alone)]
+    scores = log_softmax(model.class_prior_ + np.array(left_out), axis=1)
     expected = scores if len(model.classes_) > 2 else scores[:, 1] - scores[:, 0]
     assert_allclose(model.loo_decision_function_, expected, rtol=1e-8)
 

@@ -192,3 +192,16 @@ def test_meta_estimators():
     raw = clone(model).set_params(calibration=None).fit(inputs[train], label[train])
     losses = [log_loss(label[1::2], m.predict_proba(new)) for m in (calibrated, raw)]
     assert losses[0] < losses[1]
+
+
+@pytest.mark.parametrize("optimizer", ["lml", "loo"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_wide_data_tell_nothing_by_their_mean(optimizer, seed):
+    """24 rows of 56 features and three classes that depend on three of them: the prior is about all that there is."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.integers(0, 4, (424, 56)).astype(float)
+    label = np.digitize(inputs[:, :3].sum(axis=1) + 1.5 * rng.standard_normal(424), [3.0, 6.0])
+    model = InfiniteNetClassifier(optimizer=optimizer, random_state=0).fit(inputs[:24], label[:24])
+    loss = log_loss(label[24:], model.predict_proba(inputs[24:]))
+    assert loss < log_loss(label[24:], np.tile(model.class_prior_, (400, 1))) + 0.1
+    assert np.mean(model.loo_decision_function_.argmax(axis=1) == label[:24]) < 0.9

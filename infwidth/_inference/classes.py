@@ -110,7 +110,7 @@ class ClassPosterior:
 
     def _leave_one_out(self, n_rows=None):
         """Return the first of the last rows, and their latent means and variances given all other inputs."""
-        mean, variance = self._posterior.leave_one_out(n_rows)
+        mean, variance = self._posterior.leave_one_out(n_rows, free_mean=True)
         return len(self._posterior.Y) - len(mean), mean, variance[:, 0]  # which the outputs share
 
     def _with_copies(self, rows, mean, variance):

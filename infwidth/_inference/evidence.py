@@ -21,7 +21,7 @@ class Evidence:
 
     def diagonal(self):
         """Return the diagonal of M, shape (n,)."""
-        return np.concatenate([np.diag(self.tiles[k, k]) for k in range(self.tiles.n_blocks)])
+        return self.tiles.diagonal()
 
 
 def log_marginal_likelihood(tiles, Y):
@@ -46,7 +46,8 @@ def log_marginal_likelihood(tiles, Y):
 def leave_one_out(tiles, Y):
     """Return the leave-one-out log predictive density (RW 5.4.2), summed over outputs, and its ∂/∂A.
 
-    With B = A⁻¹, r_i = α_i/B_ii and c_i = ½ (t/B_ii + Σ r_i²): M = ½ (α (Br)ᵀ + (Br) αᵀ) - B diag(c) B.
+    The mean of the targets is not known (maths 6.21): B = A⁻¹ - s b bᵀ with b = A⁻¹ 1, and α = B Y. With r_i = α_i/B_ii
+    and c_i = ½ (t/B_ii + Σ r_i²): M = ½ (α (Br)ᵀ + (Br) αᵀ) - B diag(c) B.
 
     Parameters
     ----------
@@ -55,10 +56,13 @@ def leave_one_out(tiles, Y):
     Y : ndarray of shape (n, t)
     """
     factor = Cholesky(tiles)
-    alpha = factor.solve(Y)
+    alpha, b = factor.solve(Y), factor.solve(np.ones((len(Y), 1)))
+    share = share_of_mean(b, Y)
+    alpha -= share * b * alpha.sum(axis=0)
     t = Y.shape[1]
     inverse = factor.inverse()
-    own = np.concatenate([np.diag(inverse[k, k]) for k in range(inverse.n_blocks)])
+    _add_outer(inverse, -share, b, b, 1.0)
+    own = inverse.diagonal()
     r = alpha / own[:, None]
     value = float(np.sum(0.5 * t * np.log(own) - 0.5 * np.einsum("ij,ij->i", alpha, r) - 0.5 * t * np.log(2.0 * np.pi)))
     weight = 0.5 * (t / own + np.einsum("ij,ij->i", r, r))
@@ -71,6 +75,15 @@ def leave_one_out(tiles, Y):
     _add_outer(inverse, 0.5, alpha, product, 1.0)
     _add_outer(inverse, 0.5, product, alpha, 1.0)
     return Evidence(value, inverse)
+
+
+def share_of_mean(b, Y):
+    """Return s of (A + c 1 1ᵀ)⁻¹ = A⁻¹ - s b bᵀ: b = A⁻¹ 1, and c is the mean square of the targets (maths 6.21).
+
+    Outputs that are 0 do not count.
+    """
+    variance = float(np.sum(Y**2)) / (len(Y) * max(1, np.count_nonzero(Y.any(axis=0))))
+    return variance / (1.0 + variance * float(b.sum()))
 
 
 def _add_outer(tiles, scale, left, right, keep):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cholesky, eigh
 
+from infwidth._inference.evidence import share_of_mean
 from infwidth._linalg.cholesky import ROUNDING, factorize, require_factor_memory
 from infwidth._preprocessing import row_noise
 
@@ -100,15 +101,18 @@ class Posterior:
         log_determinant = np.array([factor.log_determinant() for factor in self.factors])[self.groups.group]
         return -0.5 * (fit + log_determinant + len(self.Y) * np.log(2.0 * np.pi))
 
-    def leave_one_out(self, n_rows=None):
+    def leave_one_out(self, n_rows=None, *, free_mean=False):
         """Return mean and variance of the function at each row given the others, shape (n, n_outputs) each (RW 5.12).
 
-        With ``n_rows`` only those of the last rows, so many at least: for a few of many rows it is much less work.
+        With ``n_rows`` only those of the last rows, so many at least: for a few of many rows it is much less work. With
+        ``free_mean`` the mean of the targets is not known (maths 6.21).
         """
         inverse = np.stack([factor.inverse_diagonal(n_rows) for factor in self.factors], axis=1)
-        first = len(self.Y) - len(inverse)
+        first, alpha = len(self.Y) - len(inverse), self.alpha
+        if free_mean:
+            inverse, alpha = self._with_free_mean(inverse)
         total, noise = 1.0 / inverse[:, self.groups.group], self.noise[first:, self.groups.group]
-        mean, prior = self.Y[first:] - self.alpha[first:] * total, self.source.diagonal()[first:, None]
+        mean, prior = self.Y[first:] - alpha[first:] * total, self.source.diagonal()[first:, None]
         variance = at_least_rounding(total - noise, prior)
         faint = noise > FAINT * prior
         places = np.flatnonzero(faint.any(axis=1))
@@ -118,8 +122,21 @@ class Posterior:
                 all_rows[places] = np.where(faint[places], own, all_rows[places])
         return mean, variance
 
+    def _with_free_mean(self, inverse):
+        """Return the last diagonal entries of (A + c 1 1ᵀ)⁻¹, and its product with Y, given those of A⁻¹."""
+        one, alpha, inverse = np.ones((len(self.Y), 1)), self.alpha.copy(), inverse.copy()
+        for place, (factor, outputs) in enumerate(zip(self.factors, self.groups.outputs, strict=True)):
+            b = factor.solve(one)
+            share = share_of_mean(b, self.Y[:, outputs])
+            alpha[:, outputs] -= share * b * alpha[:, outputs].sum(axis=0)
+            inverse[:, place] -= share * b[-len(inverse) :, 0] ** 2
+        return inverse, alpha
+
     def _without_own_target(self, places):
-        """Return the same for some rows from their posterior: one observation with noise is taken back (maths 4.8)."""
+        """Return the same for some rows from their posterior: one observation with noise is taken back.
+
+        With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
+        """
         parts = [self._mean_and_variance(self.source.own.take(places[block])) for block in self._blocks(len(places))]
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
         share = variance / self.noise[places][:, self.groups.group]
@@ -127,7 +144,7 @@ class Posterior:
 
     def leave_one_out_log_densities(self):
         """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
-        mean, variance = self.leave_one_out()
+        mean, variance = self.leave_one_out(free_mean=True)
         total = variance + self.noise[:, self.groups.group]
         return -0.5 * np.sum((self.Y - mean) ** 2 / total + np.log(2.0 * np.pi * total), axis=0)
 

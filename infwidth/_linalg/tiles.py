@@ -60,6 +60,10 @@ class LowerTiles:
             own = np.arange(self.size(i))
             self[i, i][own, own] += values[self.rows(i)]
 
+    def diagonal(self):
+        """Return the diagonal, shape (n,)."""
+        return np.concatenate([np.diag(self[k, k]) for k in range(self.n_blocks)])
+
     def add(self, other):
         """Add the lower triangle of another matrix, stored alike."""
         for place, tile in self._tiles.items():  # by BLAS: above the diagonal there is nothing of use to add
