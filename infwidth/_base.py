@@ -121,6 +121,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             lambda candidate, posterior: self._evidence(candidate, posterior, datasets[candidate.scaling]),
             self._merit,
             average=self.network is None and len(datasets[0].Y) <= AVERAGED_ROWS,
+            informative=self._informative(datasets[0]),
         )
         best = ranked[0]
         self._learned = None if self.optimizer is None else (self._origin(scalers, datasets[0].varying()), ranked)
@@ -143,6 +144,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     def _least_noise(self, data):
         """Return what no learned noise variance is below, besides rounding."""
         return 0.0
+
+    def _informative(self, data):
+        """Return the share of the rows whose evidence tells networks apart."""
+        return 1.0
 
     def _origin(self, scalers, varying):
         """Return what learned candidates belong to."""

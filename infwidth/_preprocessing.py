@@ -140,12 +140,21 @@ def least_noise(y, weight):
     Shape (n,). The density of equal numbers has no limit, so evidence would take the few others, however many
     explain them by chance, for the price of a noise variance of 0.
     """
-    _, place = np.unique(y, return_inverse=True)
-    share = np.bincount(place, weight).max() / weight.sum()
-    if share <= 0.5 or share == 1.0:
+    total, most = weight.sum(), _most_frequent(y, weight)
+    if most <= 0.5 * total or most == total:
         return 0.0
     mean = np.average(y, weights=weight)
-    return np.average((y - mean) ** 2, weights=weight) / max(1.0, weight.sum() * (1.0 - share))
+    return np.average((y - mean) ** 2, weights=weight) / max(1.0, total - most)
+
+
+def informative_share(y, weight):
+    """Return the share of targets, shape (n,), that is left where the most frequent one counts once (maths 6.16)."""
+    return min(1.0, (weight.sum() - _most_frequent(y, weight) + 1.0) / weight.sum())
+
+
+def _most_frequent(y, weight):
+    """Return the weight of all targets with the most frequent value."""
+    return np.bincount(np.unique(y, return_inverse=True)[1], weight).max()
 
 
 def standardizer(X, weight):

@@ -12,7 +12,7 @@ from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
 from infwidth._inference.selection import merit
-from infwidth._preprocessing import least_noise, row_weights, scaled_targets
+from infwidth._preprocessing import informative_share, least_noise, row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
 from infwidth.networks.theta import theta_of, with_theta
 
@@ -80,6 +80,9 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
 
     def _least_noise(self, data):
         return np.array([least_noise(y, data.weight) for y in data.Y.T])
+
+    def _informative(self, data):
+        return float(np.mean([informative_share(y, data.weight) for y in data.of_noises(data.varying()).Y.T]))
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.

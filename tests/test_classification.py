@@ -159,7 +159,13 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
 
 
 def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatch):
-    for name, rows in {"SCREENING_ROWS": 20, "RELEVANCE_ROWS": 30, "WHOLE_ROWS": 40, "BLOCK_ROWS": 30}.items():
+    for name, rows in {
+        "SCREENING_ROWS": 20,
+        "RELEVANCE_ROWS": 30,
+        "WHOLE_ROWS": 40,
+        "JUDGED_ROWS": 40,
+        "BLOCK_ROWS": 30,
+    }.items():
         monkeypatch.setattr(selection, name, rows)
     monkeypatch.setattr(_base, "AVERAGED_ROWS", 40)
     model = InfiniteNetClassifier(random_state=0).fit(X, y)

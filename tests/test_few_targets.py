@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from infwidth import NNGPRegressor, NTKRegressor
 from infwidth._preprocessing import least_noise
+from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP
 
 
@@ -75,3 +76,15 @@ def test_each_output_has_its_bound():
     assert model.noise_variance_[1] == model.noise_variance_[2] < 0.01
     given = NNGPRegressor(MLP(1, "rbf"), noise_variance=1e-6, optimizer=None).fit(X, few)
     assert given.noise_variance_ == 1e-6
+
+
+def test_evidence_of_equal_targets_weighs_less():
+    X, y = zero_inflated(300, np.random.default_rng(0))
+    model = NNGPRegressor(random_state=0).fit(X, y)
+    merits = model.evidence_ - [len(NNGPKernel(network).theta) for network in model.networks_]
+    informative = (np.count_nonzero(y) + 1) / 300
+    assert informative < 0.2
+    used = model.network_weights_ > 0
+    assert np.ptp(merits[used]) > 1.0
+    logs = np.log(model.network_weights_[used])
+    assert_allclose(logs - logs[0], informative * (merits[used] - merits[0]) / 10, rtol=1e-9, atol=1e-12)

@@ -7,7 +7,8 @@
 3. *Refinement*, all rows up to ``WHOLE_ROWS``: those with the largest evidence of these rows, most of which they were
    not learned on. Many more rows are split into blocks of neighbours, whose evidence is summed: each network on some of
    the blocks, then the best on as many as are asked for. A random subset of that size has gaps where all rows have
-   none, and would not show what varies on short distances.
+   none, and would not show what varies on short distances. Up to ``JUDGED_ROWS`` the evidence of all rows decides
+   whether that was any better.
 
 Networks are compared by their merit: their evidence less one for each learned variance.
 """
@@ -23,7 +24,7 @@ from infwidth._inference.search import Objective, Optimum, climb
 from infwidth._recursion.engine import NotFiniteError
 from infwidth.networks.theta import theta_of
 
-SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 1000, 2
+SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
 TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
 
 
@@ -91,7 +92,12 @@ class Search:
         ranked = [self._ranked(candidates) for candidates in kinds]
         finalists = [c for candidates in ranked for c in candidates[: N_FINALISTS // len(kinds)]]
         refined = self.improve(finalists, self.n_rows) or finalists
-        return [*refined, *(c for c in ranked[0] if few and c not in finalists)]
+        if few:
+            return [*refined, *(c for c in ranked[0] if c not in finalists)]
+        if len(self.order) > JUDGED_ROWS:
+            return refined
+        moved = [c.optimum.network for c in refined]
+        return [*refined, *(c for c in finalists if c.optimum.network not in moved)]
 
     def _with_relevance(self, screened):
         """Return the candidates with an input variance a feature, the best first: of the best with each scaling."""
@@ -112,7 +118,7 @@ class Search:
 
     def _ranked(self, candidates):
         """Return the candidates, the best first, by evidence of more rows; of many rows the best of each network."""
-        n_rows = min(self.n_rows, 2 * WHOLE_ROWS)
+        n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(candidates, n_rows)
         return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
 
@@ -188,7 +194,7 @@ def merit(candidate, evidence=None):
     return (optimum.evidence if evidence is None else evidence) - len(theta_of(optimum.network))
 
 
-def condition(finalists, posterior_of, evidence_of, merit_of, *, average):
+def condition(finalists, posterior_of, evidence_of, merit_of, *, average, informative=1.0):
     """Condition each finalist on all rows, and weigh them by their evidence of all rows.
 
     Parameters
@@ -202,6 +208,8 @@ def condition(finalists, posterior_of, evidence_of, merit_of, *, average):
     average : bool
         Whether to keep all whose weight matters (maths 6.16), or the best alone; then one posterior is in memory at
         a time.
+    informative : float, default=1.0
+        Share of the rows whose evidence counts in the weights.
 
     Returns
     -------
@@ -223,7 +231,7 @@ def condition(finalists, posterior_of, evidence_of, merit_of, *, average):
     order = np.argsort(-merits, kind="stable")
     ranked, evidence = [finalists[place] for place in order], np.array(values)[order]
     if average:
-        weights = _weights(merits[order])
+        weights = _weights(informative * merits[order])
         return ranked, evidence, weights, [posteriors[place] for place in order[weights > 0]]
     if order[0] != 0:
         del posteriors
