@@ -32,9 +32,9 @@ from infwidth.networks import Activation, Dense, Sequential
 
 def network(depth, n_frozen, n_features):
     """Return a ReLU network whose first ``n_frozen`` layers are not trained; its first kernel is the inner product."""
-    layers = [Dense(n_features, 0.0, trainable=n_frozen == 0)]
+    layers = [Dense(weight_variance=n_features, bias_variance=0.0, trainable=n_frozen == 0)]
     for layer in range(1, depth + 1):
-        layers += [Activation("relu"), Dense(2.0, 0.0, trainable=layer >= n_frozen)]
+        layers += [Activation("relu"), Dense(weight_variance=2.0, bias_variance=0.0, trainable=layer >= n_frozen)]
     return Sequential(layers)
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
@@ -45,6 +46,22 @@ class Kept:
     def component(self, predictive):
         """Return what the mixture needs of it, with what predicts."""
         return Component(self.weight, predictive, self.scaler, self.optimum.noise_variance)
+
+
+def all_or_nothing(fit):
+    """Return a fit that leaves the estimator as it was, fitted or not, where it fails or is interrupted."""
+
+    @wraps(fit)
+    def guarded(self, *args, **kwargs):
+        before = self.__dict__.copy()
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    return guarded
 
 
 class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
@@ -177,10 +194,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         return KernelSource(engine, engine.rows(X), self._limit)
 
     def _earlier(self):
-        """Return what the last fit has learned, if this one begins there, and forget the last fit."""
-        learned = self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
-        self._mixture = None
-        return learned
+        """Return what the last fit has learned, if this one begins there."""
+        return self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
 
     def __sklearn_is_fitted__(self):
         return getattr(self, "_mixture", None) is not None

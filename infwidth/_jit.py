@@ -6,12 +6,14 @@ holds plain functions.
 """
 
 import hashlib
+import os
 import types
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numba import cfunc, njit
+from numba.core.compiler_lock import global_compiler_lock
 
 # "contract" lets LLVM use fused multiply-adds. Nothing that would assume away NaN or infinity.
 _OPTIONS: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
@@ -21,6 +23,13 @@ jit = njit(nogil=True, **_OPTIONS)
 reduction = njit(nogil=True, fastmath={"contract", "nsz", "reassoc"}, error_model="numpy")
 # Inlined before LLVM sees the caller: a loop over such a function vectorises, over a call it does not.
 inline = njit(inline="always", nogil=True, **_OPTIONS)
+
+if hasattr(os, "register_at_fork"):  # a child of a fork while another thread compiles would wait for it for ever
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 def entry_point(function):

@@ -158,10 +158,13 @@ def _most_frequent(y, weight):
 
 
 def standardizer(X, weight):
-    """Return a fitted ``StandardScaler``, whatever origin and unit: squares of huge and tiny numbers do not exist."""
+    """Return a fitted ``StandardScaler``, whatever origin and unit: squares of huge and tiny numbers do not exist.
+
+    It returns arrays, whatever ``transform_output`` is.
+    """
     low, width = X.min(axis=0), np.ptp(X, axis=0)
     width = np.where(width > 0, width, 1.0)
-    scaler = StandardScaler().fit((X - low) / width, sample_weight=weight)
+    scaler = StandardScaler().set_output(transform="default").fit((X - low) / width, sample_weight=weight)
     scaler.mean_, scaler.scale_ = low + width * scaler.mean_, width * scaler.scale_
     with np.errstate(over="ignore", under="ignore"):
         scaler.var_ = width**2 * scaler.var_

@@ -6,7 +6,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet
+from infwidth._base import BaseInfiniteNet, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
@@ -25,6 +25,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     _merit = staticmethod(merit)
 
     @with_callbacks
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Condition the process on data.
 

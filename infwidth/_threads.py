@@ -1,5 +1,6 @@
 """Threads: how many, what runs in them, and what BLAS may use meanwhile."""
 
+import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,18 @@ class _BlasLimits:
                 if not self._active:
                     self._outside = None
 
+    def before_fork(self):
+        """Wait until no other thread changes the limits: a child would wait for it for ever."""
+        self._lock.acquire()
+
+    def after_fork(self, in_child):
+        """Go on; in the child the limits of threads that are only in the parent are gone."""
+        if in_child and self._outside is not None:
+            self._active.clear()
+            self._outside.set(None)
+            self._outside = None
+        self._lock.release()
+
 
 class _BlasThreads:
     """Thread numbers of the BLAS libraries in the process (NumPy and SciPy may bring one each)."""
@@ -117,6 +130,12 @@ def _blas_libraries():
 
 
 _limits = _BlasLimits()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_limits.before_fork,
+        after_in_parent=lambda: _limits.after_fork(in_child=False),
+        after_in_child=lambda: _limits.after_fork(in_child=True),
+    )
 
 
 @contextmanager

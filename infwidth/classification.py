@@ -6,7 +6,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet, relevance
+from infwidth._base import BaseInfiniteNet, all_or_nothing, relevance
 from infwidth._callbacks import with_callbacks
 from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
@@ -187,6 +187,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.verbose = verbose
 
     @with_callbacks
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Condition the process on data.
 

@@ -109,7 +109,13 @@ def expectations(f, pairs, levels=2):
 
 def one_layer(activation, *, last_trainable=True):
     """For two features: K = T of Σ_f x_f y_f, and Θ = Ṫ Σ_f x_f y_f without the last layer's own term."""
-    return Sequential([Dense(2.0, 0.0), Activation(activation), Dense(1.0, 0.0, trainable=last_trainable)])
+    return Sequential(
+        [
+            Dense(weight_variance=2.0, bias_variance=0.0),
+            Activation(activation),
+            Dense(weight_variance=1.0, bias_variance=0.0, trainable=last_trainable),
+        ]
+    )
 
 
 def duals(activation, pairs):

@@ -19,12 +19,12 @@ CASES = [*ACTIVATIONS.values(), LeakyReLU(-0.5), Sin(1.7, 0.4), RectifiedPower(0
 WITH_NTK = [activation for activation in CASES if activation.has_ntk]
 DEEP = Sequential(  # a frozen layer, a linear one, no biases, and two activations
     [
-        Dense(1.5, 0.2),
+        Dense(weight_variance=1.5, bias_variance=0.2),
         Activation("erf"),
-        Dense(2.0, 0.0),
-        Dense(0.7, 0.1, trainable=False),
+        Dense(weight_variance=2.0, bias_variance=0.0),
+        Dense(weight_variance=0.7, bias_variance=0.1, trainable=False),
         Activation("relu"),
-        Dense(1.2, 0.3),
+        Dense(weight_variance=1.2, bias_variance=0.3),
     ]
 )
 NETWORKS = {
@@ -37,7 +37,7 @@ NETWORKS = {
     "standard, another width": MLP(1, "relu", parametrization="standard", width=64),
     "standard, no bias": MLP(1, "relu", bias_variance=0.0, parametrization="standard", width=250),
     "layers": DEEP,
-    "no hidden layer": Sequential([Dense(1.5, 0.2)]),
+    "no hidden layer": Sequential([Dense(weight_variance=1.5, bias_variance=0.2)]),
 }
 
 

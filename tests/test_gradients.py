@@ -104,17 +104,24 @@ def test_tangents_of_every_activation(activation, limit):
         MLP(1, "sin", parametrization="standard", width=5, input_variance=1.2),
         Sequential(
             [
-                Dense([0.5, 1.0, 2.0], 0.1),
+                Dense(weight_variance=[0.5, 1.0, 2.0], bias_variance=0.1),
                 Activation("gelu"),
-                Dense(1.2, 0.3, trainable=False),
+                Dense(weight_variance=1.2, bias_variance=0.3, trainable=False),
                 Activation(),
-                Dense(1.1, 0.0),
+                Dense(weight_variance=1.1, bias_variance=0.0),
             ]
         ),
-        Sequential([Dense(1.0, 0.1), Dense(0.8, 0.2), Activation("erf"), Dense(1.5, 0.1)]),
         Sequential(
             [
-                Dense(1.0, 0.1),
+                Dense(weight_variance=1.0, bias_variance=0.1),
+                Dense(weight_variance=0.8, bias_variance=0.2),
+                Activation("erf"),
+                Dense(weight_variance=1.5, bias_variance=0.1),
+            ]
+        ),
+        Sequential(
+            [
+                Dense(weight_variance=1.0, bias_variance=0.1),
                 Activation(LeakyReLU(0.2), learn=True),
                 Dense(),
                 Activation(Sin(0.8, 0.3), learn=True),

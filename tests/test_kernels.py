@@ -34,7 +34,15 @@ NETWORKS = {  # network, and the parameters that its theta holds
     "ard": (MLP(depth=1, input_variance=np.array([0.5, 1.0, 2.0, 3.0])), ["bias_variance", "input_variance", FREE[1]]),
     "no_bias": (MLP(bias_variance=0.0, output_variance=0.7), ["output_variance", "weight_variance"]),
     "sequential": (
-        Sequential([Dense(1.5, 0.3), Activation("erf"), Dense(0.8, 0.0), Activation("relu"), Dense(1.2, 0.1)]),
+        Sequential(
+            [
+                Dense(weight_variance=1.5, bias_variance=0.3),
+                Activation("erf"),
+                Dense(weight_variance=0.8, bias_variance=0.0),
+                Activation("relu"),
+                Dense(weight_variance=1.2, bias_variance=0.1),
+            ]
+        ),
         [
             "layers__0__bias_variance",
             "layers__0__weight_variance",

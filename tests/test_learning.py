@@ -107,7 +107,13 @@ def test_scaling_is_chosen_by_evidence():
 
 
 def test_sequential_and_zero_variances():
-    network = Sequential([Dense(np.r_[np.ones(9), 0.0], 0.0), Activation("erf"), Dense(1.5, 0.2)])
+    network = Sequential(
+        [
+            Dense(weight_variance=np.r_[np.ones(9), 0.0], bias_variance=0.0),
+            Activation("erf"),
+            Dense(weight_variance=1.5, bias_variance=0.2),
+        ]
+    )
     model = NNGPRegressor(network).fit(X, y)
     first, last = model.network_.layers[0], model.network_.layers[2]
     assert first.bias_variance == 0.0

@@ -102,9 +102,12 @@ def test_standard_parametrization_depends_on_the_width_before():
 @pytest.mark.parametrize("first_trained", range(5))
 def test_frozen_layers_leave_the_sum(first_trained):
     """Θ is a sum over layers, from L' on when those before are frozen (maths 1.6); K is not changed."""
-    layers = [Dense(1.5, 0.2, trainable=first_trained == 0)]
+    layers = [Dense(weight_variance=1.5, bias_variance=0.2, trainable=first_trained == 0)]
     for place, (w, b) in enumerate([(2.0, 0.1), (0.7, 0.0), (1.2, 0.3)], start=1):
-        layers += [Activation("relu" if place < 3 else "erf"), Dense(w, b, trainable=place >= first_trained)]
+        layers += [
+            Activation("relu" if place < 3 else "erf"),
+            Dense(weight_variance=w, bias_variance=b, trainable=place >= first_trained),
+        ]
     K, T = Sequential(layers).kernels(X, Y)
     expected_K, expected_T = recursion(X, Y, layers)
     assert_allclose(K, expected_K, rtol=1e-12)
@@ -116,7 +119,13 @@ def test_frozen_layers_leave_the_sum(first_trained):
 
 
 def test_any_layer_can_be_frozen():
-    layers = [Dense(1.5, 0.2), Activation("erf"), Dense(2.0, 0.1, trainable=False), Activation("relu"), Dense(0.7, 0.4)]
+    layers = [
+        Dense(weight_variance=1.5, bias_variance=0.2),
+        Activation("erf"),
+        Dense(weight_variance=2.0, bias_variance=0.1, trainable=False),
+        Activation("relu"),
+        Dense(weight_variance=0.7, bias_variance=0.4),
+    ]
     assert_allclose(Sequential(layers).ntk(X, Y), recursion(X, Y, layers)[1], rtol=1e-11, atol=1e-13)
 
 
@@ -247,14 +256,26 @@ def test_mlp_is_a_sequential(options):
 
 def test_mlp_written_out():
     network = MLP(2, "erf", weight_variance=1.5, bias_variance=0.2, input_variance=0.7, output_variance=3.0)
-    layers = [Dense(0.7, 0.2), Activation("erf"), Dense(1.5, 0.2), Activation("erf"), Dense(3.0, 0.2)]
+    layers = [
+        Dense(weight_variance=0.7, bias_variance=0.2),
+        Activation("erf"),
+        Dense(weight_variance=1.5, bias_variance=0.2),
+        Activation("erf"),
+        Dense(weight_variance=3.0, bias_variance=0.2),
+    ]
     assert network.sequential() == Sequential(layers)
 
 
 NETWORKS = [
     MLP(),
     MLP(3, LeakyReLU(0.2), input_variance=np.array([1.0, 2.0, 3.0, 4.0]), output_variance=0.5),
-    Sequential([Dense([1.0, 2.0, 0.5, 1.0], 0.1), Activation(LeakyReLU(0.3)), Dense(1.5, 0.0, trainable=False)]),
+    Sequential(
+        [
+            Dense(weight_variance=[1.0, 2.0, 0.5, 1.0], bias_variance=0.1),
+            Activation(LeakyReLU(0.3)),
+            Dense(weight_variance=1.5, bias_variance=0.0, trainable=False),
+        ]
+    ),
 ]
 
 
@@ -295,12 +316,12 @@ def test_variances_of_an_mlp():
 
 
 def test_parameters_of_a_sequential():
-    network = Sequential([Dense(1.5), Activation(LeakyReLU(0.3)), Dense()])
+    network = Sequential([Dense(weight_variance=1.5), Activation(LeakyReLU(0.3)), Dense()])
     parameters = network.get_params()
     assert parameters["layers__0__weight_variance"] == 1.5
     assert parameters["layers__1__activation__slope"] == 0.3
     assert list(network.get_params(deep=False)) == ["layers"]
     assert network.set_params(layers__1__activation__slope=0.4, layers__2__bias_variance=0.0) is network
-    assert network == Sequential([Dense(1.5), Activation(LeakyReLU(0.4)), Dense(bias_variance=0.0)])
+    assert network == Sequential([Dense(weight_variance=1.5), Activation(LeakyReLU(0.4)), Dense(bias_variance=0.0)])
     network.set_params(layers=[Dense(), Activation("erf"), Dense()], layers__1__activation="gelu")
     assert network == Sequential([Dense(), Activation("gelu"), Dense()])

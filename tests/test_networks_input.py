@@ -118,7 +118,13 @@ def test_kernel_overflows_on_the_way():
     with pytest.raises(ValueError, match="row 0 with itself is not finite"):
         MLP(depth=4, weight_variance=1e100).nngp(X)
     with pytest.raises(ValueError, match="row 0 with itself is not finite"):
-        sandwich(Activation("relu"), Dense(1e300), Activation("relu"), Dense(1e300), Activation("erf")).nngp(X)
+        sandwich(
+            Activation("relu"),
+            Dense(weight_variance=1e300),
+            Activation("relu"),
+            Dense(weight_variance=1e300),
+            Activation("erf"),
+        ).nngp(X)
 
 
 # Layers
@@ -253,9 +259,13 @@ def test_two_activations_in_a_row():
 
 
 def test_two_dense_layers_in_a_row_are_a_linear_network():
-    K = Sequential([Dense(2.0, 0.1), Dense(3.0, 0.2)]).nngp(X)
+    K = Sequential([Dense(weight_variance=2.0, bias_variance=0.1), Dense(weight_variance=3.0, bias_variance=0.2)]).nngp(
+        X
+    )
     np.testing.assert_allclose(K, 0.2 + 3.0 * (0.1 + 2.0 * X @ X.T / 4), rtol=1e-14)
-    np.testing.assert_allclose(Sequential([Dense(2.0, 0.1)]).ntk(X), 0.1 + 2.0 * X @ X.T / 4, rtol=1e-14)
+    np.testing.assert_allclose(
+        Sequential([Dense(weight_variance=2.0, bias_variance=0.1)]).ntk(X), 0.1 + 2.0 * X @ X.T / 4, rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("name", ["layer", "layers__7__bias_variance", "layers__0__slope", "layers__0", "depth"])

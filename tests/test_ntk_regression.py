@@ -32,7 +32,11 @@ WEIGHT = np.linspace(0.2, 3.0, 20)
 as_given = {"optimizer": None, "normalize_y": False, "feature_scaling": None}
 NETWORK = MLP(2, "erf", weight_variance=1.7, bias_variance=0.2)
 LAST_LAYER = Sequential(  # all that is trained is linear: Θ = K
-    [Dense(1.7, 0.2, trainable=False), Activation("relu"), Dense(1.3, 0.1)]
+    [
+        Dense(weight_variance=1.7, bias_variance=0.2, trainable=False),
+        Activation("relu"),
+        Dense(weight_variance=1.3, bias_variance=0.1),
+    ]
 )
 TIMES = [0.0, 0.5, 8.0, 200.0, np.inf]  # multiples of the learning rates
 targets = pytest.mark.parametrize("target", [YM[:, 0], YM[:, :1], YM[:, :2]], ids=["n", "n1", "n2"])
@@ -95,7 +99,13 @@ def law_of_training(network, rows, target, new, time, ridge, weight=None, learni
 
 ROWS, TARGETS, POINT = np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([1.0, -1.0]), np.array([[-0.8, 0.6]])
 ERF = MLP(1, "erf", weight_variance=2.25, bias_variance=0.01)
-FROZEN = Sequential([Dense(2.25, 0.01, trainable=False), Activation("erf"), Dense(2.25, 0.01)])
+FROZEN = Sequential(
+    [
+        Dense(weight_variance=2.25, bias_variance=0.01, trainable=False),
+        Activation("erf"),
+        Dense(weight_variance=2.25, bias_variance=0.01),
+    ]
+)
 VALUES = [  # computed with neural-tangents (Lee et al. 2019); network, options, mean, variance of the function
     (ERF, {"training_time": 0}, 0.0, 1.1090668532),
     (ERF, {"training_time": 1}, -0.6660126504, 0.4829472556),

@@ -29,7 +29,15 @@ XM, YM = load_linnerud(return_X_y=True)  # 20 rows, three targets
 NETWORKS = [
     MLP(depth=1, activation="erf"),
     MLP(depth=3, activation="relu", weight_variance=1.7, bias_variance=0.2, input_variance=0.8),
-    Sequential([Dense(1.5, 0.3), Activation("erf"), Dense(2.0, 0.0), Activation("relu"), Dense(1.2, 0.1)]),
+    Sequential(
+        [
+            Dense(weight_variance=1.5, bias_variance=0.3),
+            Activation("erf"),
+            Dense(weight_variance=2.0, bias_variance=0.0),
+            Activation("relu"),
+            Dense(weight_variance=1.2, bias_variance=0.1),
+        ]
+    ),
 ]
 networks = pytest.mark.parametrize("network", NETWORKS, ids=["erf", "relu", "sequential"])
 as_given = {"normalize_y": False, "feature_scaling": None}

@@ -1,5 +1,8 @@
 """Threads: every item once, the first exception wins, and BLAS gets its own number back."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -159,3 +162,45 @@ def test_count_follows_n_jobs(n_jobs):
 def test_bad_n_jobs(n_jobs):
     with pytest.raises(ValueError, match="n_jobs must be None or an integer other than 0, got"):
         thread_count(n_jobs)
+
+
+FORK = """
+import os, signal, threading, time
+from numba.core.compiler_lock import global_compiler_lock
+from threadpoolctl import threadpool_info
+from infwidth import NNGPRegressor
+from infwidth._threads import _limits, blas_threads
+from infwidth.networks import MLP
+
+def blas_numbers():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+X = [[0.0], [1.0], [2.0]]
+free, inside = blas_numbers(), threading.Event()
+
+def work():
+    with blas_threads(1), global_compiler_lock, _limits._lock:
+        inside.set()
+        time.sleep(0.5)
+
+other = threading.Thread(target=work)
+other.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # a child that waits for ever ends here
+    same = blas_numbers() == free
+    NNGPRegressor(MLP(1, "erf"), optimizer=None).fit(X, [0.0, 1.0, 0.0]).predict(X)
+    os._exit(0 if same and blas_numbers() == free else 1)
+other.join()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert blas_numbers() == free
+print("both went on")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_fork_while_another_thread_is_at_work():
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "both went on\n", done.stderr

@@ -104,9 +104,9 @@ def ntk_svm(X, y, X_new):
     from infwidth.networks import Activation, Dense, Sequential
 
     def ntk(depth, frozen):
-        layers = [Dense(X.shape[1], 0.0, trainable=frozen == 0)]  # K⁰ = XXᵀ
+        layers = [Dense(weight_variance=X.shape[1], bias_variance=0.0, trainable=frozen == 0)]  # K⁰ = XXᵀ
         for layer in range(1, depth + 1):
-            layers += [Activation("relu"), Dense(2.0, 0.0, trainable=layer >= frozen)]
+            layers += [Activation("relu"), Dense(weight_variance=2.0, bias_variance=0.0, trainable=layer >= frozen)]
         return Sequential(layers).ntk
 
     kernels = [ntk(depth, frozen) for depth in range(5) for frozen in range(depth + 1)]

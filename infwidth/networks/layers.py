@@ -47,11 +47,11 @@ class Dense(Layer):
     Examples
     --------
     >>> from infwidth.networks import Dense
-    >>> Dense(1.5, 0.2, trainable=False)
+    >>> Dense(weight_variance=1.5, bias_variance=0.2, trainable=False)
     Dense(bias_variance=0.2, trainable=False, weight_variance=1.5)
     """
 
-    def __init__(self, weight_variance=2.0, bias_variance=0.1, *, trainable=True, parametrization="ntk", width=None):
+    def __init__(self, *, weight_variance=2.0, bias_variance=0.1, trainable=True, parametrization="ntk", width=None):
         self.weight_variance = weight_variance
         self.bias_variance = bias_variance
         self.trainable = trainable

@@ -94,8 +94,8 @@ class MLP(Network):
 
         def dense(weight_variance):
             return Dense(
-                self.weight_variance if weight_variance is None else weight_variance,
-                self.bias_variance,
+                weight_variance=self.weight_variance if weight_variance is None else weight_variance,
+                bias_variance=self.bias_variance,
                 parametrization=self.parametrization,
                 width=self.width,
             )

@@ -17,7 +17,8 @@ class Sequential(Network):
     Examples
     --------
     >>> from infwidth.networks import Activation, Dense, Sequential
-    >>> network = Sequential([Dense(1.5, 0.1), Activation("erf"), Dense(1.5, 0.1)])
+    >>> dense = Dense(weight_variance=1.5, bias_variance=0.1)
+    >>> network = Sequential([dense, Activation("erf"), dense])
     >>> network.nngp([[1.0, 0.0], [0.6, 0.8]]).round(4)
     array([[0.7504, 0.5007],
            [0.5007, 0.7504]])
