@@ -24,8 +24,8 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     _refine = True
     _merit = staticmethod(merit)
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Condition the process on data.
 

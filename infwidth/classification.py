@@ -186,8 +186,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Condition the process on data.
 

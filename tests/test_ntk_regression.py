@@ -860,13 +860,13 @@ def test_unfitted_model():
         _ = model.max_learning_rate_
 
 
-def test_a_fit_that_failed_is_none():
+def test_a_fit_that_failed_changes_nothing():
     model = NTKRegressor(NETWORK, optimizer=None).fit(XM, YM)
+    before = model.predict(NEWM)
     model.set_params(learning_rate=1e6)
     with pytest.raises(ValueError, match="diverges"):
-        model.fit(XM, YM)
-    with pytest.raises(NotFittedError):
-        model.predict(NEWM)
+        model.fit(2.0 * XM, -YM)
+    assert_allclose(model.predict(NEWM), before, rtol=1e-15)
 
 
 def test_new_rows_that_are_refused():
