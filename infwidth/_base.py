@@ -197,6 +197,31 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         """Return what the last fit has learned, if this one begins there."""
         return self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
 
+    def set_params(self, **params):
+        """Set parameters, as scikit-learn does; those of the network need a network.
+
+        Parameters
+        ----------
+        **params : dict
+            ``network__depth`` and the like are parameters of ``network``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or if a network's parameter is set where ``network`` is None.
+        """
+        nested = [name for name in params if name.startswith("network__")]
+        if nested and params.get("network", self.network) is None:
+            raise ValueError(
+                f"{nested[0]} is a parameter of a network, but network is None, which learns several: begin with "
+                f"{type(self).__name__}(MLP())."
+            )
+        return super().set_params(**params)
+
     def __sklearn_is_fitted__(self):
         return getattr(self, "_mixture", None) is not None
 

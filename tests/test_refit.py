@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
 from infwidth.networks import MLP
@@ -46,6 +47,17 @@ def test_a_fit_that_fails_loses_nothing(model, case):
         model.set_params(**original)
     assert sorted(vars(model)) == attributes
     assert_array_equal(model.predict(X), before)
+
+
+@models
+def test_parameters_of_a_network_need_one(model):
+    none = type(model)()
+    with pytest.raises(ValueError, match=rf"network__depth .* network is None.*{type(model).__name__}\(MLP\(\)\)"):
+        GridSearchCV(none, {"network__depth": [1, 2]}, error_score="raise").fit(X, y)
+    assert none.set_params(network=MLP(), network__depth=3).network.depth == 3
+    options = {"optimizer": None, "network": MLP()}
+    search = GridSearchCV(none.set_params(**options), {"network__depth": [1, 2]}, cv=2).fit(X, y)
+    assert search.best_params_["network__depth"] in (1, 2)
 
 
 @models
