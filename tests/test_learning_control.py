@@ -276,7 +276,7 @@ def test_callbacks_see_every_step():
     assert (tasks[0], tasks[-1]) == ("fit", "condition")
     assert all(name.startswith("learn MLP(") for name in tasks[1:-1])
     # Four networks with two scalings, then with single variances: four, and two of them with the other scaling.
-    assert len(tasks[1:-1]) == len(model.networks_) == 14
+    assert len(tasks[1:-1]) == len(model.networks_) == 13
     assert recorder.events[0] == ("setup", "fit")
     assert recorder.events[-1] == ("teardown", "fit")
     ((finished, inputs, target),) = recorder.finished

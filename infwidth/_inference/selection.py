@@ -2,8 +2,8 @@
 
 1. *Screening*, a small random subset: every network with every scaling of the features, one common input variance.
 2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them,
-   and the ``N_FINALISTS`` best of those with the other scalings too: what is best with one common variance need not be
-   best with single ones. Networks with one common variance compete further where ``keep_common`` says so.
+   and the best of those with the other scaling too: what is best with one common variance need not be best with single
+   ones. Networks with one common variance compete further where ``keep_common`` says so.
 3. *Refinement*, all rows up to ``WHOLE_ROWS``: those with the largest evidence of these rows, most of which they were
    not learned on. Many more rows are split into blocks of neighbours, whose evidence is summed: each network on some of
    the blocks, then the best on as many as are asked for. A random subset of that size has gaps where all rows have
@@ -105,8 +105,7 @@ class Search:
         learned = self.improve([_expanded(c, n_features) for c in first], RELEVANCE_ROWS)
         if len(learned) < len(first):
             return learned
-        best = {candidate.place for candidate in learned[:N_FINALISTS]}
-        others = [c for c in screened if c.place in best and c not in first and self._is_common(c)]
+        others = [c for c in screened if c.place == learned[0].place and c not in first and self._is_common(c)]
         if others:
             learned += self.improve([_expanded(c, n_features) for c in others], RELEVANCE_ROWS)
         return sorted(learned, key=merit, reverse=True)
