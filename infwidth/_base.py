@@ -92,10 +92,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
         That is learned candidates, the best first, or the network as it is.
         """
-        varying = data.varying()
         if self.optimizer is None:
             network = MLP() if self.network is None else clone(self.network)
             return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))], True
+        varying = data.varying()
         learned = data.of_noises(varying)
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
         merged = learned if self.optimizer == "loo" else learned.merged()[0]

@@ -137,8 +137,8 @@ def scaled_targets(Y, weight, normalize):
 def least_noise(y, weight):
     """Return a lower bound of the noise variance for targets of which more than half are equal (maths 6.20), else 0.
 
-    Shape (n,). The density of equal numbers has no limit, so evidence would take the few others, however many
-    explain them by chance, for the price of a noise variance of 0.
+    The targets have the shape (n,). The density of equal numbers has no limit, so evidence would explain the few others
+    by chance, for the price of a noise variance of 0.
     """
     total, most = weight.sum(), _most_frequent(y, weight)
     if most <= 0.5 * total or most == total:

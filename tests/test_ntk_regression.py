@@ -699,8 +699,8 @@ def test_threads_and_pickle_and_clone(options):
 def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = everything(model, NEW)
+    monkeypatch.setattr(posterior, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
     for module in (ensemble, posterior):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
         monkeypatch.setattr(module, "MEAN_ROWS", 9)
     for actual, whole in zip(everything(model, NEW), expected, strict=True):
         close(actual, whole, rtol=1e-11)

@@ -15,10 +15,10 @@ import numpy as np
 
 from infwidth._inference.dynamics import Spectrum, dense_kernel
 from infwidth._inference.posterior import (
-    BLOCK_BYTES,
     MEAN_ROWS,
     at_least_rounding,
     copies,
+    kernel_blocks,
     process_mean,
     row_blocks,
 )
@@ -44,7 +44,7 @@ class Ensemble:
     def __init__(self, posterior, prior, descent, time, max_memory=None):
         self.source, self.prior, self.Y, self.weight = posterior.source, prior, posterior.Y, posterior.weight
         self.groups, self.descent, self.max_memory = posterior.groups, descent, max_memory
-        self.ridges = posterior.groups.noise_variances + posterior.jitters
+        self.ridges = posterior.group_noise_variances
         self.tiles = LowerTiles(self.source.n)  # of K
         prior.fill(self.tiles)
         self.factors = posterior.factors if np.isinf(time) and descent.learning_rate is None else None
@@ -117,7 +117,7 @@ class Ensemble:
     def mean_and_variance(self, X):
         """Return mean and variance of a trained network's outputs, shape (m, n_outputs) each."""
         mean, variance = np.empty((2, len(X), self.Y.shape[1]))
-        for block in row_blocks(len(X), max(1, BLOCK_BYTES // (8 * self.source.n))):
+        for block in kernel_blocks(len(X), self.source):
             rows = self.source.rows(X[block])
             cross, prior = (self.tiles.empty_blocks(len(rows.inputs)) for _ in range(2))
             self.source.fill_cross(rows, self.tiles.placed(cross), prior)

@@ -77,7 +77,7 @@ class Posterior:
             for value in self.groups.noise_variances
         ]
         self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
-        self.noise = np.stack([row_noise(value, weight) for value in self._noise_in_use()], axis=1)
+        self.noise = np.stack([row_noise(value, weight) for value in self.group_noise_variances], axis=1)
         self.alpha = np.empty(Y.shape)
         for factor, outputs in zip(self.factors, self.groups.outputs, strict=True):
             self.alpha[:, outputs] = factor.solve(Y[:, outputs])
@@ -90,9 +90,11 @@ class Posterior:
     @property
     def noise_variance(self):
         """The noise variance of each output in use, jitter included, shape (n_outputs,)."""
-        return self._noise_in_use()[self.groups.group]
+        return self.group_noise_variances[self.groups.group]
 
-    def _noise_in_use(self):
+    @property
+    def group_noise_variances(self):
+        """Those of each group, shape (n_groups,)."""
         return self.groups.noise_variances + self.jitters
 
     def log_marginal_likelihoods(self):
@@ -137,7 +139,10 @@ class Posterior:
 
         With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
         """
-        parts = [self._mean_and_variance(self.source.own.take(places[block])) for block in self._blocks(len(places))]
+        parts = [
+            self._mean_and_variance(self.source.own.take(places[block]))
+            for block in kernel_blocks(len(places), self.source)
+        ]
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
         share = variance / self.noise[places][:, self.groups.group]
         return (mean - share * self.Y[places]) / (1.0 - share), variance / (1.0 - share)
@@ -155,7 +160,7 @@ class Posterior:
     def mean_and_variance(self, X):
         """Return mean and variance of the latent function, shape (m, n_outputs) each (RW 2.26)."""
         mean, variance = np.empty((2, len(X), self.Y.shape[1]))
-        for block in self._blocks(len(X)):
+        for block in kernel_blocks(len(X), self.source):
             mean[block], variance[block] = self._mean_and_variance(self.source.rows(X[block]))
         return mean, variance
 
@@ -163,9 +168,6 @@ class Posterior:
         cross = self._cross(rows)
         mean = self.tiles.transposed_product(cross, self.alpha)
         return mean, self._variances(rows, self._half_solved(cross))[:, self.groups.group]
-
-    def _blocks(self, n_rows):
-        return row_blocks(n_rows, max(1, BLOCK_BYTES // (8 * self.source.n)))
 
     def mean_and_covariances(self, X):
         """Return the mean, shape (m, n_outputs), and the covariance of the function for each group, shape (m, m)."""
@@ -243,6 +245,11 @@ def process_mean(source, alpha, X):
     for block in row_blocks(len(X), MEAN_ROWS):
         mean[block] = source.dot(source.rows(X[block]), alpha)
     return mean
+
+
+def kernel_blocks(n, source):
+    """Return slices of n new rows whose kernel with the source's rows fits into ``BLOCK_BYTES``."""
+    return row_blocks(n, max(1, BLOCK_BYTES // (8 * source.n)))
 
 
 def row_blocks(n, size):
