@@ -35,7 +35,7 @@ times = [0.0, 1.0, 10.0, 100.0]
 
 model = NTKRegressor(network, learning_rate=0.25, **given).fit(X_train, y_train)
 stages = list(model.staged_predict(X, times, return_std=True))
-print(f"steps below {model.max_learning_rate_:.2f} converge")
+print(f"steps below {model.max_learning_rate():.2f} converge")
 
 # %%
 # Finite networks

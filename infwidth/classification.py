@@ -102,12 +102,6 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         their number, where there are more.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: (1, 0, …) where the best alone is kept.
-    loo_decision_function_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
-        ``decision_function`` of each training row given all others, in closed form (RW 5.12): equal to fitting again
-        without the row, with the scaling, the networks, the coding of classes and the calibration kept, and with a
-        prior on the mean of the coded classes, so that centring tells nothing of the row. Of a row with
-        the sample weight w > 1, w - 1 remain. Rows of weight 0 are included. Computed when asked for, with n³/3
-        operations.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
@@ -290,9 +284,18 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         """
         return _decision(self.predict_log_proba(X))
 
-    @property
-    def loo_decision_function_(self):
-        """``decision_function`` of each training row given all others."""
+    def loo_decision_function(self):
+        """Return ``decision_function`` of each training row given all others, in closed form (RW 5.12).
+
+        Equal to fitting again without the row, with the scaling, the networks, the coding of classes and the
+        calibration kept, and with a prior on the mean of the coded classes, so that centring tells nothing of the row.
+        Of a row with the sample weight w > 1, w - 1 remain. It takes n³/3 operations for each network in use.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            In the rows' order, those of weight 0 included.
+        """
         check_is_fitted(self)
         log_proba = np.empty((len(self._used), len(self.classes_)))
         with blas_threads(thread_count(self.n_jobs)):

@@ -63,8 +63,6 @@ class NTKRegressor(BaseRegressor):
     ----------
     training_time_ : float
         The time in use.
-    max_learning_rate_ : float
-        Steps of this size or more diverge: 2 (1 + momentum) N / (λ_max + noise_variance). Computed when asked for.
     network_, noise_variance_, kernel_, networks_, evidence_, network_weights_, converged_, feature_relevance_
         As for :class:`NNGPRegressor`.
     jitter_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_, n_features_in_, feature_names_in_
@@ -212,9 +210,15 @@ class NTKRegressor(BaseRegressor):
             losses.append(0.5 * np.average(np.mean(error**2 * units, axis=1), weights=weight))
         return np.array(losses)
 
-    @property
-    def max_learning_rate_(self):
-        """Learning rate from which gradient descent diverges."""
+    def max_learning_rate(self):
+        """Return the learning rate from which steps diverge: 2 (1 + momentum) N / (λ_max + noise_variance).
+
+        λ_max is found by Lanczos' method, with some twenty products with the kernel of the training rows.
+
+        Returns
+        -------
+        float
+        """
         check_is_fitted(self)
         best, weight = self._mixture.components[0], self._data.weight
         with blas_threads(thread_count(self.n_jobs)):

@@ -43,7 +43,7 @@ def predicted(K, row, targets, noise_variance, weight):
 
 def numbers(model):
     """What a fitted model says about the new rows and about its own."""
-    return [model.predict_log_proba(NEW), model.loo_decision_function_, model.class_prior_, model.evidence_]
+    return [model.predict_log_proba(NEW), model.loo_decision_function(), model.class_prior_, model.evidence_]
 
 
 def assert_same(model, other, rtol=1e-8):

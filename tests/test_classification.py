@@ -91,7 +91,7 @@ def test_predictions_equal_those_of_regressors(rows, weight, pair):
         return (np.maximum(points - high, 0.0) + np.maximum(low - points, 0.0)) ** 2 @ relevance
 
     assert_allclose(
-        model.loo_decision_function_, decision(model, mean, std, unit, distance(inputs)), rtol=1e-7, atol=1e-9
+        model.loo_decision_function(), decision(model, mean, std, unit, distance(inputs)), rtol=1e-7, atol=1e-9
     )
     regressor.fit(inputs, targets, sample_weight=weight)
     mean, std = regressor.predict(new), regressor.predict_std(new, include_noise=False)[:, 0]
@@ -114,7 +114,7 @@ def test_without_calibration_softmax_of_scores(rows, limit):
     left_out = [predicted(K + of_mean, row, one_hot, noise, weight)[0] for row, weight in enumerate(alone)]
     scores = log_softmax(model.class_prior_ + np.array(left_out), axis=1)
     expected = scores if len(model.classes_) > 2 else scores[:, 1] - scores[:, 0]
-    assert_allclose(model.loo_decision_function_, expected, rtol=1e-8)
+    assert_allclose(model.loo_decision_function(), expected, rtol=1e-8)
 
 
 def test_average_of_networks(averaged):
@@ -135,7 +135,7 @@ def test_average_of_networks(averaged):
     assert np.all(np.diff(model.evidence_) <= 0)
     assert np.ptp(weights[: len(parts)]) > 0.01  # not a plain average
     assert_allclose([part.evidence_[0] for part in parts], model.evidence_[: len(parts)], rtol=1e-7)
-    for ask in (lambda m: m.predict_proba(NEW), lambda m: np.exp(m.loo_decision_function_)):
+    for ask in (lambda m: m.predict_proba(NEW), lambda m: np.exp(m.loo_decision_function())):
         expected = sum(w * ask(part) for w, part in zip(weights, parts, strict=False))
         assert_allclose(ask(model), expected, rtol=1e-6)
     assert [part.network_ for part in parts] == model.networks_[: len(parts)]
@@ -154,7 +154,7 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     same = averaged._mixture.components[0].posterior
     expected = same.log_proba(component.scaled(NEW), averaged._box.outside(NEW))
     assert_allclose(best.predict_log_proba(NEW), expected, rtol=1e-9)
-    assert_allclose(component.posterior.leave_one_out(), best.loo_decision_function_)
+    assert_allclose(component.posterior.leave_one_out(), best.loo_decision_function())
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
 
 
@@ -179,7 +179,7 @@ def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatc
 @pytest.mark.parametrize("weight", [None, np.arange(60) % 4 / 3], ids=["unweighted", "weighted"])
 def test_evidence_is_the_loss_of_leave_one_out(weight):
     model = InfiniteNetClassifier(optimizer=None).fit(X, y, sample_weight=weight)
-    proba = np.exp(model.loo_decision_function_)
+    proba = np.exp(model.loo_decision_function())
     assert_allclose(model.evidence_, [-log_loss(y, proba, normalize=False, sample_weight=weight)])
     assert model.network_weights_.tolist() == [1.0]
 
@@ -188,14 +188,14 @@ def test_many_rows_are_calibrated_on_a_sample(monkeypatch):
     inputs, label = make_classification(1500, 6, n_informative=4, n_classes=3, random_state=0)
     monkeypatch.setattr(classes, "CALIBRATION_ROWS", 700)
     model = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
-    log_proba = model.loo_decision_function_  # of all rows
+    log_proba = model.loo_decision_function()  # of all rows
     own = log_proba[np.arange(1500), label]
     sample = model._labels.group >= 750  # two tiles
     assert_allclose(model.evidence_[0], 2.0 * own[sample].sum(), rtol=1e-9)
     assert_allclose(model.evidence_[0], own.sum(), rtol=0.2)
     monkeypatch.setattr(classes, "CALIBRATION_ROWS", 1500)
     whole = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
-    assert_allclose(whole.evidence_[0], whole.loo_decision_function_[np.arange(1500), label].sum(), rtol=1e-9)
+    assert_allclose(whole.evidence_[0], whole.loo_decision_function()[np.arange(1500), label].sum(), rtol=1e-9)
     assert_allclose(model.predict_proba(NEW), whole.predict_proba(NEW), atol=0.05)
     assert np.abs(model.predict_proba(NEW) - whole.predict_proba(NEW)).max() > 1e-4
 
@@ -209,7 +209,7 @@ def test_answers_agree(averaged):
     assert_allclose(np.log(proba), log_proba, rtol=1e-12, atol=1e-12)
     assert_allclose(averaged.decision_function(NEW), log_proba)
     assert_array_equal(averaged.predict(NEW), averaged.classes_[np.argmax(proba, axis=1)])
-    assert averaged.loo_decision_function_.shape == (len(X), 3)
+    assert averaged.loo_decision_function().shape == (len(X), 3)
 
 
 def test_two_classes_have_log_odds():
@@ -218,7 +218,7 @@ def test_two_classes_have_log_odds():
     proba = model.predict_proba(inputs)
     assert_allclose(model.decision_function(inputs), np.log(proba[:, 1] / proba[:, 0]), rtol=1e-6)
     assert_array_equal(model.predict(inputs), model.decision_function(inputs) > 0)
-    assert model.loo_decision_function_.shape == label.shape
+    assert model.loo_decision_function().shape == label.shape
 
 
 @pytest.mark.parametrize("limit", ["nngp", "ntk"])
@@ -252,7 +252,7 @@ def test_units_of_features_belong_to_the_input_variance(unit):
     new = np.r_[X, 3.0 * X, 1e3 * X]
     plain = InfiniteNetClassifier(MLP(2, "erf", input_variance=2.0), **as_given).fit(X, y)
     other = InfiniteNetClassifier(MLP(2, "erf", input_variance=2.0 / unit**2), **as_given).fit(unit * X, y)
-    assert_allclose(other.loo_decision_function_, plain.loo_decision_function_, rtol=1e-6)
+    assert_allclose(other.loo_decision_function(), plain.loo_decision_function(), rtol=1e-6)
     assert_allclose(other.predict_log_proba(unit * new), plain.predict_log_proba(new), rtol=1e-6)
 
 

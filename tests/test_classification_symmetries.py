@@ -25,8 +25,8 @@ def test_integer_weights_equal_repeated_rows(options, class_weight):
     repeated = model.fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
     for place in (0, 2, 3):
         assert_allclose(numbers(weighted)[place], numbers(repeated)[place], rtol=1e-6)
-    own = np.repeat(weighted.loo_decision_function_, weight, axis=0)
-    assert_allclose(own, repeated.loo_decision_function_, rtol=1e-6)
+    own = np.repeat(weighted.loo_decision_function(), weight, axis=0)
+    assert_allclose(own, repeated.loo_decision_function(), rtol=1e-6)
 
 
 def test_row_of_weight_zero_is_dropped():
@@ -37,8 +37,8 @@ def test_row_of_weight_zero_is_dropped():
     without = InfiniteNetClassifier(optimizer=None).fit(X[used], y[used], sample_weight=weight[used])
     assert_array_equal(model.classes_, [0, 1, 2])
     assert_allclose(model.predict_log_proba(NEW), without.predict_log_proba(NEW), rtol=1e-9)
-    assert_allclose(model.loo_decision_function_[used], without.loo_decision_function_, rtol=1e-9)
-    assert_allclose(model.loo_decision_function_[~used], without.decision_function(wild[~used]), rtol=1e-9)
+    assert_allclose(model.loo_decision_function()[used], without.loo_decision_function(), rtol=1e-9)
+    assert_allclose(model.loo_decision_function()[~used], without.decision_function(wild[~used]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("copies", [1.5, 10.0, "rows"])
@@ -71,7 +71,7 @@ def test_balanced_classes():
     assert_allclose(model.class_prior_, 0.5)
     assert_allclose(model.predict_log_proba(NEW), explicit.predict_log_proba(NEW), rtol=1e-10)
     # A class weight is not a number of rows: nothing remains of a row that is left out.
-    assert np.abs(model.loo_decision_function_ - explicit.loo_decision_function_).max() > 0.01
+    assert np.abs(model.loo_decision_function() - explicit.loo_decision_function()).max() > 0.01
     far = 1e6 * NEW
     balanced = model.set_params(calibration="loo").fit(inputs, label)
     assert_allclose(balanced.predict_proba(far), 0.5, atol=0.01)
@@ -112,7 +112,7 @@ def test_two_classes_swapped():
     model = InfiniteNetClassifier(optimizer=None).fit(X, y > 0)
     swapped = InfiniteNetClassifier(optimizer=None).fit(X, y == 0)
     assert_allclose(swapped.decision_function(NEW), -model.decision_function(NEW), rtol=1e-8)
-    assert_allclose(swapped.loo_decision_function_, -model.loo_decision_function_, rtol=1e-8)
+    assert_allclose(swapped.loo_decision_function(), -model.loo_decision_function(), rtol=1e-8)
 
 
 def test_order_of_rows_does_not_matter():
@@ -120,7 +120,7 @@ def test_order_of_rows_does_not_matter():
     plain = InfiniteNetClassifier(optimizer=None).fit(X, y, weight)
     shuffled = InfiniteNetClassifier(optimizer=None).fit(X[order], y[order], weight[order])
     assert_allclose(shuffled.predict_log_proba(NEW), plain.predict_log_proba(NEW), rtol=1e-8)
-    assert_allclose(shuffled.loo_decision_function_, plain.loo_decision_function_[order], rtol=1e-8)
+    assert_allclose(shuffled.loo_decision_function(), plain.loo_decision_function()[order], rtol=1e-8)
 
 
 def test_predictions_do_not_depend_on_blocks(monkeypatch, averaged):

@@ -276,7 +276,7 @@ def test_integer_weights_equal_repeated_rows(options):
     for ask in (NTKRegressor.predict, partial(NTKRegressor.predict, return_cov=True)):
         for actual, expected in zip(ask(model, NEW), ask(repeated, NEW), strict=True):
             close(actual, expected, rtol)
-    close(model.max_learning_rate_, repeated.max_learning_rate_)
+    close(model.max_learning_rate(), repeated.max_learning_rate())
     if model.posterior == "ensemble":
         close(model.training_loss([1.0, 20.0]), repeated.training_loss([1.0, 20.0]), rtol)
         close(
@@ -306,7 +306,7 @@ def test_the_unit_of_time_is_the_number_of_targets():
     single = NTKRegressor(NETWORK, training_time=7.0, **as_given).fit(XM, YM[:, 1])
     close(both.predict(NEWM)[:, 1], single.predict(NEWM))
     close(both.predict(NEWM, return_cov=True)[1][:, :, 1], single.predict(NEWM, return_cov=True)[1])
-    close(both.max_learning_rate_, 2 * single.max_learning_rate_)
+    close(both.max_learning_rate(), 2 * single.max_learning_rate())
     twice = NTKRegressor(NETWORK, training_time=14.0, noise_variance=0.2, **as_given)
     twice.fit(np.r_[XM, XM], np.r_[YM[:, 1], YM[:, 1]])  # twice the rows and the ridge: the same networks
     slow = NTKRegressor(NETWORK, training_time=14.0, **as_given).fit(XM, YM[:, 1])
@@ -404,7 +404,7 @@ def test_duplicate_rows_without_noise_warn_and_interpolate(options):
         model.fit(np.r_[XM, XM], np.r_[YM, YM])
     assert 0 < model.jitter_ < 1e-4
     assert all(np.isfinite(part).all() for part in everything(model, NEWM))
-    assert np.isfinite(model.max_learning_rate_)
+    assert np.isfinite(model.max_learning_rate())
     if not options.get("training_time"):
         assert_allclose(model.predict(XM), YM, rtol=0, atol=1e-3)
 
@@ -468,15 +468,15 @@ def test_largest_learning_rate():
         T = np.sqrt(np.outer(WEIGHT, WEIGHT)) * NETWORK.ntk(XM)
         largest = 2 * (1 + momentum) * 3 * WEIGHT.sum() / (np.linalg.eigvalsh(T)[-1] + 0.3)
         below = ask(learning_rate=0.99 * largest).fit(XM, YM, WEIGHT)
-        assert_allclose(below.max_learning_rate_, largest, rtol=1e-10)
+        assert_allclose(below.max_learning_rate(), largest, rtol=1e-10)
         late = ask(learning_rate=0.99 * largest, training_time=1e6 * 0.99 * largest).fit(XM, YM, WEIGHT)
         close(late.predict(NEWM), below.predict(NEWM))
         for time in (0.0, np.inf):
-            with pytest.raises(ValueError, match=rf"must be below {largest:.6g} \(max_learning_rate_\)"):
+            with pytest.raises(ValueError, match=rf"must be below {largest:.6g} \(max_learning_rate\(\)\)"):
                 ask(learning_rate=1.001 * largest, training_time=time).fit(XM, YM, WEIGHT)
     many = NTKRegressor(NETWORK, optimizer=None).fit(X, y)  # more rows, by products with the kernel
     T = NETWORK.ntk(many.feature_scaler_.transform(X))
-    assert_allclose(many.max_learning_rate_, 2 * len(X) / (np.linalg.eigvalsh(T)[-1] + 0.1), rtol=1e-8)
+    assert_allclose(many.max_learning_rate(), 2 * len(X) / (np.linalg.eigvalsh(T)[-1] + 0.1), rtol=1e-8)
 
 
 def test_smaller_steps_come_closer_to_flow():
@@ -662,7 +662,7 @@ def test_pickle_of_an_average(average):
     again = pickle.loads(pickle.dumps(model))
     for actual, expected in zip(everything(again, FNEW), everything(model, FNEW), strict=True):
         assert np.all(actual == expected)
-    assert again.max_learning_rate_ == model.max_learning_rate_
+    assert again.max_learning_rate() == model.max_learning_rate()
 
 
 # Pieces, threads and memory
@@ -842,7 +842,7 @@ def test_the_process_has_no_training_time():
     with pytest.raises(ValueError, match="training_loss is for posterior='ensemble'"):
         model.training_loss([1.0])
     assert model.training_time_ == np.inf
-    assert model.max_learning_rate_ > 0
+    assert model.max_learning_rate() > 0
 
 
 def test_unfitted_model():
@@ -855,9 +855,8 @@ def test_unfitted_model():
     ):
         with pytest.raises(NotFittedError):
             ask()
-    assert not hasattr(model, "max_learning_rate_")
     with pytest.raises(NotFittedError):
-        _ = model.max_learning_rate_
+        _ = model.max_learning_rate()
 
 
 def test_a_fit_that_failed_changes_nothing():

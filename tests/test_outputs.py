@@ -339,8 +339,8 @@ def test_validated_time_with_several_noises(descent):
 def test_the_largest_noise_decides_on_the_learning_rate():
     model = NTKRegressor(ERF, optimizer=None, noise_variance=NOISES).fit(XM, YM)
     largest = NTKRegressor(ERF, optimizer=None, noise_variance=NOISES.max()).fit(XM, YM)
-    assert_allclose(model.max_learning_rate_, largest.max_learning_rate_, rtol=1e-12)
+    assert_allclose(model.max_learning_rate(), largest.max_learning_rate(), rtol=1e-12)
     with pytest.raises(ValueError, match="diverges"):
-        NTKRegressor(ERF, optimizer=None, noise_variance=NOISES, learning_rate=1.001 * model.max_learning_rate_).fit(
+        NTKRegressor(ERF, optimizer=None, noise_variance=NOISES, learning_rate=1.001 * model.max_learning_rate()).fit(
             XM, YM
         )

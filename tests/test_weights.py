@@ -33,7 +33,7 @@ def test_leave_one_out_of_a_faint_row_is_refitting(model, weight):
 def test_leave_one_out_of_a_faint_row_of_a_classifier():
     weights = np.where(np.arange(40) == 7, 1e-200, 1.0)
     model = InfiniteNetClassifier(MLP(), optimizer=None).fit(X, y > 0, sample_weight=weights)
-    assert_allclose(model.loo_decision_function_[7], model.decision_function(X[7:8])[0], rtol=1e-6)
+    assert_allclose(model.loo_decision_function()[7], model.decision_function(X[7:8])[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("model", [*REGRESSORS, InfiniteNetClassifier(MLP(), optimizer=None)], ids=str)

@@ -48,7 +48,7 @@ class Descent:
         if self.learning_rate is not None and self.learning_rate >= self.largest_rate(values.max() / n):
             raise ValueError(
                 f"gradient descent diverges with learning_rate={self.learning_rate}: it must be below "
-                f"{self.largest_rate(values.max() / n):.6g} (max_learning_rate_)."
+                f"{self.largest_rate(values.max() / n):.6g} (max_learning_rate())."
             )
         if np.isinf(time):
             return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
