@@ -8,12 +8,24 @@ holds plain functions.
 import hashlib
 import os
 import types
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba import cfunc, njit
+from numba import njit
+from numba.core import config
+from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.sigutils import normalize_signature
+
+from infwidth._jit_cache import MachineCodeCache
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets it from the environment
+    raise ImportError(
+        "infwidth cannot work without numba's compiler, which NUMBA_DISABLE_JIT switches off: unset this variable, "
+        "and start Python again."
+    )
 
 # "contract" lets LLVM use fused multiply-adds. Nothing that would assume away NaN or infinity.
 _OPTIONS: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
@@ -35,21 +47,23 @@ if hasattr(os, "register_at_fork"):  # a child of a fork while another thread co
 def entry_point(function):
     """Compile a function that Python calls, on its first call, and keep the machine code on disk."""
     function = _named_by_source(function, function.__name__)
-    return _cached(lambda cache: njit(nogil=True, cache=cache, **_OPTIONS)(function))
+    return _kept_on_disk(njit(nogil=True, **_OPTIONS)(function), function)
 
 
 def c_function(template, signature, name, **names):
     """Compile a C-callable function from a template in which the given global names are replaced."""
     function = types.FunctionType(template.__code__, {**template.__globals__, **names}, name)
     function = _named_by_source(function, name)
-    return _cached(lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function))
+    compiled = CFunc(function, normalize_signature(signature), locals={}, options=_OPTIONS)
+    _kept_on_disk(compiled, function).compile()
+    return compiled
 
 
-def _cached(compile_with):
-    try:
-        return compile_with(cache=True)
-    except RuntimeError:  # numba found no folder that it may write to
-        return compile_with(cache=False)
+def _kept_on_disk(compiled, function):
+    """Do what numba's ``enable_caching`` does, with a cache that heals."""
+    with suppress(RuntimeError):  # numba found no folder that it may write to
+        compiled._cache = MachineCodeCache(function)
+    return compiled
 
 
 def _named_by_source(function, name):

@@ -1,17 +1,20 @@
-"""Compiled code on disk: shared by processes, missing where nothing can be written, and renewed with the source."""
+"""Compiled code on disk: shared by processes, renewed with the source and where damaged, missing where need be."""
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 import infwidth
+from infwidth._jit import c_function, entry_point
 
 PACKAGE = Path(infwidth.__file__).parent
 
@@ -135,3 +138,106 @@ def test_nothing_can_be_written(tmp_path):
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_two_threads_fit_at_once_under_any_threading_layer(layer):
     assert result(start(AT_ONCE, NUMBA_THREADING_LAYER=layer)) == "equal\n"
+
+
+def double(x):
+    return 2.0 * x
+
+
+def called_from_python():
+    """Compile a function, and return whether it was found on disk."""
+    function = entry_point(double)
+    assert function(3.0) == 6.0
+    return sum(function.stats.cache_hits.values()) == 1
+
+
+def called_from_c():
+    function = c_function(double, numba.float64(numba.float64), "double")
+    assert function.ctypes(3.0) == 6.0
+    return function.cache_hits == 1
+
+
+def changed_byte(content):
+    """Return the content with a byte of the machine code that is another one: it unpickles as before."""
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: 2 * len(content) // 3],
+    "garbage": lambda content: b"not a pickle",
+    "other things": lambda content: pickle.dumps(numba.__version__) + pickle.dumps(None),
+    "changed byte": changed_byte,
+}
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("compiled", [called_from_python, called_from_c])
+def test_damaged_file_is_replaced(compiled, kind, damage, cache_folder):
+    assert not compiled()
+    assert compiled()
+    (file,) = cache_folder.rglob(f"*.{kind}")
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert not compiled()
+    assert compiled()
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("compiled", [called_from_python, called_from_c])
+def test_file_that_can_be_neither_read_nor_replaced(compiled, kind, cache_folder):
+    """Folders stand where numba has its files: that stops root as well."""
+    compiled()
+    (file,) = cache_folder.rglob(f"*.{kind}")
+    file.unlink()
+    file.mkdir()
+    assert not compiled()
+    assert not compiled()
+
+
+@pytest.mark.parametrize("compiled", [called_from_python, called_from_c])
+def test_cache_folder_that_is_deleted_is_made_again(compiled, cache_folder):
+    compiled()
+    (folder,) = cache_folder.iterdir()
+    shutil.rmtree(folder)
+    assert not compiled()
+    assert compiled()
+
+
+@pytest.mark.parametrize("compiled", [called_from_python, called_from_c])
+def test_cache_folder_that_cannot_be_written_any_more(compiled, cache_folder, monkeypatch):
+    """It could when the function was defined."""
+
+    def full_disk(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._open_for_write", full_disk)
+    assert not compiled()
+    assert not compiled()
+
+
+def test_two_processes_renew_one_damaged_cache(shared):
+    package, cache, (before, _) = shared
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-7])
+    processes = [start(SCRIPT, package, NUMBA_CACHE_DIR=cache) for _ in range(2)]
+    assert [numbers(process, package)["K"] for process in processes] == [before["K"]] * 2
+    assert numbers(start(SCRIPT, package, NUMBA_CACHE_DIR=cache), package)["found"] == 1
+
+
+def test_without_the_compiler_the_import_says_which_variable_to_unset():
+    process = start("import infwidth", NUMBA_DISABLE_JIT=1)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    last = error.strip().splitlines()[-1]
+    assert last.startswith("ImportError: infwidth cannot work without numba's compiler")
+    assert "NUMBA_DISABLE_JIT" in last

@@ -158,7 +158,7 @@ def test_arccosine_tail_1():
     """sin t - t cos t = Σ (-1)^{k+1} 2k t^{2k+1} / (2k+1)!, t = arccos(1 - u)."""
 
     def term(k, t):
-        return (-1) ** (k + 1) * 2 * k * t ** (2 * k + 1) / math.factorial(2 * k + 1)
+        return (-1) ** (k + 1) * 2 * k * t ** (2 * k + 1) / extended(math.factorial(2 * k + 1))
 
     assert_ulps(TAILS[1](UNIT), series(2 * half_angle(UNIT), term) / extended(np.pi))
 
@@ -167,7 +167,7 @@ def test_arccosine_tail_2():
     """t (1 + 2 cos² t) - 3 sin t cos t = Σ (-1)^k (k-1) (2t)^{2k+1} / (2k+1)!, t = arccos(1 - u)."""
 
     def term(k, s):
-        return (-1) ** k * (k - 1) * s ** (2 * k + 1) / math.factorial(2 * k + 1)
+        return (-1) ** k * (k - 1) * s ** (2 * k + 1) / extended(math.factorial(2 * k + 1))
 
     assert_ulps(TAILS[2](UNIT), series(4 * half_angle(UNIT), term) / extended(np.pi))
 

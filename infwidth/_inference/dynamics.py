@@ -82,7 +82,8 @@ class Spectrum:
         self.n = float(weight.sum()) * n_outputs
         matrix *= self.root[:, None]
         matrix *= self.root
-        values, self.vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
+        driver = "evd" if len(matrix) > 1 else "ev"  # SciPy before 1.14 gives evd too little memory for one row
+        values, self.vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver=driver)
         self.values = np.maximum(values, 0.0)  # below zero is rounding
 
     def decaying(self, ridge):
