@@ -1,6 +1,5 @@
 """What the estimators share: their parameters, learning, and conditioning on all rows."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -24,6 +23,7 @@ from infwidth._linalg.cholesky import require_factor_memory
 from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._threads import blas_threads, solver_threads
+from infwidth._warnings import warn_user
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import variance
@@ -122,11 +122,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         finalists = [_with_noise(c, _of_all_outputs(c.optimum.noise_variance, varying)) for c in finalists]
         converged = search.in_time and all(candidate.optimum.converged for candidate in finalists)
         if not converged:
-            warnings.warn(
+            warn_user(
                 "learning stopped before it converged, at its limit of iterations or of time: give more informative "
                 "start values (network, noise_variance), a smaller prior_std, or a larger max_optimizer_time.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
         return finalists, converged
 

@@ -1,7 +1,5 @@
 """What happens to the data before a model sees them: scaling of features and targets, and weights of rows."""
 
-import warnings
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import yeojohnson
@@ -9,6 +7,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
+
+from infwidth._floating_point import no_floating_point_errors
+from infwidth._warnings import warn_user
 
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
@@ -19,6 +20,7 @@ SAME = 8 * np.finfo(float).eps  # relative difference of targets that is roundin
 LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
 
+@no_floating_point_errors
 class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
     """Yeo-Johnson transformation of each feature to a normal shape, whatever its origin and unit; then standardising.
 
@@ -179,12 +181,11 @@ def row_weights(sample_weight, X):
         raise ValueError("all sample weights are zero: no row is left to fit.")
     mean = np.mean(weight[used])
     if not LEAST_MEAN_WEIGHT <= mean <= LARGEST_MEAN_WEIGHT:
-        warnings.warn(
+        warn_user(
             f"the sample weights are {mean:.3g} on average. A row of weight w counts as w rows: its noise variance is "
             "divided by w, and predictions speak of rows of weight 1. Weights that say which rows matter more, or "
             "inverse variances, should average 1: sample_weight * len(y) / sample_weight.sum().",
             UserWarning,
-            stacklevel=4,
         )
     return weight, used
 

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._base import BaseInfiniteNet, all_or_nothing
 from infwidth._callbacks import with_callbacks
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.search import Data, Objective, differences
@@ -17,6 +18,7 @@ from infwidth._threads import blas_threads, thread_count
 from infwidth.networks.theta import theta_of, with_theta
 
 
+@no_floating_point_errors
 class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     """Base of the regressors, which store these parameters: see ``NNGPRegressor``."""
 

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._base import BaseInfiniteNet, all_or_nothing, relevance
 from infwidth._callbacks import with_callbacks
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
 from infwidth._inference.coding import ClassCoding
@@ -19,6 +20,7 @@ LIMITS = ("nngp", "ntk")
 CALIBRATIONS = ("loo", None)
 
 
+@no_floating_point_errors
 class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     """Classification with an infinitely wide neural network: exact, with calibrated probabilities.
 

@@ -4,12 +4,14 @@ import numpy as np
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.tangent import tangents
 from infwidth.networks import MLP, Network
 from infwidth.networks.layers import same_parameters
 from infwidth.networks.theta import free_hyperparameters, theta_directions, theta_of, with_theta
 
 
+@no_floating_point_errors
 class _NetworkKernel(Kernel):
     """A kernel of a network, with the logarithms of the network's variances as ``theta``."""
 

@@ -7,7 +7,10 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils.validation import check_consistent_length
 
+from infwidth._floating_point import no_floating_point_errors
 
+
+@no_floating_point_errors
 def negative_log_predictive_density(y_true, mean, std, *, sample_weight=None):
     """Mean of -log N(y; mean, std²): lower is better.
 
@@ -32,6 +35,7 @@ def negative_log_predictive_density(y_true, mean, std, *, sample_weight=None):
     return _average(0.5 * z**2 + np.log(std) + 0.5 * np.log(2.0 * np.pi), sample_weight)
 
 
+@no_floating_point_errors
 def crps(y_true, mean, std, *, sample_weight=None):
     """Continuous ranked probability score of normal predictions: lower is better (Gneiting & Raftery 2007, eq. 5).
 
@@ -57,6 +61,7 @@ def crps(y_true, mean, std, *, sample_weight=None):
     return _average(score, sample_weight)
 
 
+@no_floating_point_errors
 def interval_coverage(y_true, mean, std, *, level=0.9, sample_weight=None):
     """Share of observations inside the central interval of the given probability: best when equal to it.
 

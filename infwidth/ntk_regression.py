@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.dynamics import (
     Descent,
     dense_kernel,
@@ -23,6 +24,7 @@ from infwidth._threads import blas_threads, thread_count
 POSTERIORS = ("ensemble", "ntkgp")
 
 
+@no_floating_point_errors
 class NTKRegressor(BaseRegressor):
     """Regression with the ensemble of infinitely wide networks that gradient descent trains.
 

@@ -4,14 +4,13 @@ All loops over single numbers are BLAS and LAPACK calls on tiles; the algorithms
 LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
 """
 
-import warnings
-
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
 from infwidth._linalg.memory import require_memory
 from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._progress import progress
+from infwidth._warnings import warn_user
 
 ROUNDING = 10 * np.finfo(float).eps  # a pivot below this share of its diagonal entry has no correct digit
 JITTERS = (1e-10, 1e-8, 1e-6)  # of the mean diagonal, tried in this order where the matrix is not positive definite
@@ -181,11 +180,10 @@ def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile
     scale = float(np.mean(source.diagonal()))
     for jitter in (0.0, *(scale * step for step in JITTERS)):
         if jitter:
-            warnings.warn(
+            warn_user(
                 "the kernel matrix is not positive definite to working precision; "
                 f"trying again with {jitter:.3g} added to its diagonal. A larger noise_variance avoids this.",
                 LinAlgWarning,
-                stacklevel=2,
             )
         source.fill(tiles)
         tiles.add_to_diagonal(noise + jitter / weight)

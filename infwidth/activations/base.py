@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._jit import inline, jit
 
 N_COEFFICIENTS = 3  # numbers a row brings to `pair`
@@ -96,6 +97,10 @@ class BaseActivation(BaseEstimator):
     family: Family
     learnable: tuple = ()  # names of the parameters that can be learned
     has_ntk = True  # False where φ' is not a function, so that E φ'(u)φ'(v) does not exist
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        no_floating_point_errors(cls)
 
     def dual_parameters(self):
         """Return the numbers that ``family`` needs, at most ``N_PARAMETERS`` floats."""

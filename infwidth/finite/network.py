@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.program import Dual
 from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
 from infwidth.networks import Network
@@ -14,6 +15,7 @@ from infwidth.networks.layers import check_width
 BLOCK = 2**15  # hidden values that training holds at once; larger blocks leave the cache
 
 
+@no_floating_point_errors
 class FiniteNetwork:
     """Random networks of finite width whose limit is the given network, and their training by gradient descent.
 

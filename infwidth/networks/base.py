@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_array
 
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.engine import KernelEngine
 from infwidth.networks.layers import Layer
 
@@ -23,6 +24,7 @@ class Network(Layer):
         """
         raise NotImplementedError
 
+    @no_floating_point_errors
     def nngp(self, X, Y=None):
         """NNGP kernel: covariance of the network's outputs at random initialisation.
 
@@ -38,6 +40,7 @@ class Network(Layer):
         """
         return self._matrices(X, Y, nngp=True)[0]
 
+    @no_floating_point_errors
     def ntk(self, X, Y=None):
         """Neural tangent kernel: the kernel of gradient descent on all trainable weights.
 
@@ -50,10 +53,12 @@ class Network(Layer):
         """
         return self._matrices(X, Y, ntk=True)[1]
 
+    @no_floating_point_errors
     def kernels(self, X, Y=None):
         """NNGP and NTK of one pass, as the tuple (K, Θ). Parameters as for :meth:`nngp`."""
         return self._matrices(X, Y, nngp=True, ntk=True)
 
+    @no_floating_point_errors
     def diag(self, X, limit="nngp"):
         """Diagonal of a kernel, from formulas for one row, in O(n).
 
