@@ -1,6 +1,7 @@
 """What InfiniteNetClassifier takes, what it refuses and in which words, and the state a failure leaves behind."""
 
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
@@ -153,7 +154,6 @@ def test_lists_and_other_types_are_taken():
 
 
 def test_column_names():
-    pandas = pytest.importorskip("pandas", reason="column names come from data frames")
     names = ["a", "b", "c", "d"]
     frame, label = pandas.DataFrame(X, columns=names), pandas.Series(y, dtype="category")
     model = InfiniteNetClassifier(optimizer=None).fit(frame, label, sample_weight=pandas.Series(np.ones(N)))

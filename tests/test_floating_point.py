@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import special
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_diabetes, load_iris, load_linnerud
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
 from infwidth._floating_point import no_floating_point_errors
@@ -25,12 +25,10 @@ ERF, RBF = MLP(1, "erf"), MLP(1, "rbf", ard=True)
 plain = {"optimizer": None, "normalize_y": False, "feature_scaling": None}
 
 REGRESSORS = {
-    "nngp": NNGPRegressor(random_state=0),
     "nngp-standard": NNGPRegressor(RBF, feature_scaling="standard"),
     "nngp-power-loo": NNGPRegressor(RBF, feature_scaling="power", optimizer="loo"),
     "nngp-unscaled": NNGPRegressor(RBF, feature_scaling=None, normalize_y=False),
     "nngp-tiny": NNGPRegressor(MLP(1, bias_variance=0.0, weight_variance=1e-160), **plain),
-    "ntk": NTKRegressor(random_state=0),
     "ntk-power": NTKRegressor(MLP(1, "gaussian"), feature_scaling="power", optimizer=None),
     "ntk-time": NTKRegressor(ERF, optimizer=None, training_time=1e4),
     "ntk-steps": NTKRegressor(ERF, optimizer=None, training_time=1e4, learning_rate=0.5, momentum=0.5),
@@ -38,7 +36,6 @@ REGRESSORS = {
     "ntkgp": NTKRegressor(RBF, posterior="ntkgp"),
 }
 CLASSIFIERS = {
-    "nngp": InfiniteNetClassifier(random_state=0),
     "ntk": InfiniteNetClassifier(MLP(1, "rbf", ard=True), limit="ntk"),
     "power-loo": InfiniteNetClassifier(ERF, optimizer="loo", feature_scaling="power"),
     "uncalibrated": InfiniteNetClassifier(ERF, optimizer=None, calibration=None, feature_scaling=None),
@@ -64,6 +61,19 @@ def assert_same_where_errors_are_raised(ask):
 
 def fitted(model, inputs, targets):
     return clone(model).fit(inputs, targets, sample_weight=np.geomspace(1e-2, 3.0, len(inputs)))
+
+
+@pytest.mark.parametrize("regressor", [NNGPRegressor, NTKRegressor])
+def test_default_regressors(regressor):
+    inputs, targets = load_linnerud(return_X_y=True)
+    model = regressor(random_state=0)
+    assert_same_where_errors_are_raised(lambda: model.fit(inputs, targets).predict(inputs, return_std=True))
+
+
+@pytest.mark.parametrize("limit", ["nngp", "ntk"])
+def test_default_classifier(limit):
+    model = InfiniteNetClassifier(limit=limit, random_state=0)
+    assert_same_where_errors_are_raised(lambda: [model.fit(FLOWERS, SPECIES).predict_proba(FLOWERS)])
 
 
 @pytest.mark.parametrize("model", REGRESSORS.values(), ids=REGRESSORS)

@@ -348,7 +348,6 @@ def test_scores_while_fitting():
 
 @pytest.mark.usefixtures("callback")
 def test_progress_bar(capsys):
-    pytest.importorskip("rich", reason="scikit-learn's progress bar needs rich")
     from sklearn.callback import ProgressBar  # noqa: PLC0415  # scikit-learn 1.9
 
     NNGPRegressor(NETWORK).set_callbacks(ProgressBar()).fit(X, y)

@@ -73,7 +73,6 @@ def test_a_first_fit_that_fails_leaves_nothing(model):
 @pytest.mark.parametrize("output", ["pandas", "polars"])
 @pytest.mark.parametrize("scaling", ["standard", "power"])
 def test_containers_of_other_transformers_change_nothing(model, output, scaling):
-    pytest.importorskip(output)
     model = type(model)(**{**model.get_params(deep=False), "feature_scaling": scaling})
     expected = model.fit(X, y).predict(X)
     with config_context(transform_output=output):

@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
@@ -132,7 +133,6 @@ def test_data_are_not_written_to():
 
 
 def test_column_names():
-    pandas = pytest.importorskip("pandas", reason="column names come from data frames")
     names = load_diabetes().feature_names
     frame, new = pandas.DataFrame(X, columns=names), pandas.DataFrame(NEW, columns=names)
     model = NNGPRegressor(optimizer=None).fit(frame, pandas.Series(y), sample_weight=pandas.Series(np.ones(len(y))))
