@@ -6,6 +6,7 @@ import pytest
 import rich
 from rich.console import Console
 from rich.pretty import pretty_repr
+from sklearn.base import clone
 from sklearn.datasets import load_wine
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
@@ -54,7 +55,7 @@ def test_displays_and_attributes_compute_nothing(model, fitted, monkeypatch):
 @pytest.mark.parametrize("fitted", [False, True])
 @models
 def test_rich(model, fitted, monkeypatch):
-    model = type(model)(**model.get_params())
+    model = clone(model)
     if fitted:
         model.fit(X, y)
     refuse_work(monkeypatch)
@@ -71,7 +72,7 @@ def test_rich_traceback_with_variables(model, monkeypatch):
     def fail(fitted):
         return fitted.predict(X[:, :2])
 
-    fitted = type(model)(**model.get_params()).fit(X, y)
+    fitted = clone(model).fit(X, y)
     refuse_work(monkeypatch)
     try:
         fail(fitted)

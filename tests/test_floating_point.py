@@ -87,7 +87,7 @@ def test_regressors(model):
         answers += [*own.log_marginal_likelihood(theta, eval_gradient=True), own.score(X, y)]
         if isinstance(own, NTKRegressor) and own.posterior == "ensemble":
             stages = own.staged_predict(NEW, TIMES, return_std=True)
-            answers += [*np.concatenate(list(stages)), own.training_loss(TIMES), own.max_learning_rate_]
+            answers += [*np.concatenate(list(stages)), own.training_loss(TIMES), own.max_learning_rate()]
         if getattr(own, "training_time", np.inf) == np.inf:
             answers += own.loo_predict()
         return answers
@@ -100,7 +100,7 @@ def test_classifier(model):
     def ask():
         own, new = fitted(model, FLOWERS, SPECIES), np.r_[FLOWERS, 100.0 * FLOWERS]
         answers = [own.predict(new), own.predict_proba(new), own.predict_log_proba(new), own.decision_function(new)]
-        return [*answers, own.loo_decision_function_, own.evidence_]
+        return [*answers, own.loo_decision_function(), own.evidence_]
 
     assert_same_where_errors_are_raised(ask)
 
