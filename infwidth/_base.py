@@ -20,7 +20,7 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Optimum
 from infwidth._inference.selection import Candidate, Search, Settings, condition
 from infwidth._linalg.cholesky import require_factor_memory
-from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform
+from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform, with_names
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._threads import blas_threads, solver_threads
 from infwidth._warnings import warn_user
@@ -144,7 +144,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.networks_, self.network_weights_ = [candidate.optimum.network for candidate in ranked], weights
         self.network_, self.noise_variance_ = best.optimum.network, self._shaped(best.optimum.noise_variance)
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
-        self.feature_scaler_ = scalers[best.scaling]
+        self.feature_scaler_ = with_names(scalers[best.scaling], getattr(self, "feature_names_in_", None))
         self.jitter_ = posteriors[0].jitter
         self.feature_relevance_ = sum(
             weight * relevance(candidate.optimum.network, datasets[candidate.scaling])

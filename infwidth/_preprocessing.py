@@ -1,12 +1,15 @@
 """What happens to the data before a model sees them: scaling of features and targets, and weights of rows."""
 
+from copy import deepcopy
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import yeojohnson
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._warnings import warn_user
@@ -21,7 +24,7 @@ LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is alway
 
 
 @no_floating_point_errors
-class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
+class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Yeo-Johnson transformation of each feature to a normal shape, whatever its origin and unit; then standardising.
 
     The power λ belongs to z = (x - origin) / spread, so that adding a constant to a feature, changing its unit or its
@@ -39,11 +42,29 @@ class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
         Range of z.
     scaler_ : StandardScaler
         Of the warped features.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only where X had string column names.
     """
 
     def fit(self, X, y=None, sample_weight=None):
-        """Find the power of each feature with the largest likelihood (Yeo & Johnson 2000)."""
-        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        """Find the power of each feature with the largest likelihood (Yeo & Johnson 2000).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self : object
+        """
+        X = validate_data(self, X, dtype=np.float64)
+        weight, used = _weights(sample_weight, X)
+        if not used.all():
+            X, weight = X[used], weight[used]
         self.origin_, self.spread_, self.lambdas_ = np.transpose([_warp_of(x, weight) for x in X.T])
         Z = self._centred(X)
         self.low_, self.high_ = Z.min(axis=0), Z.max(axis=0)
@@ -51,19 +72,71 @@ class WeightedPowerTransformer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Return the warped and standardised features."""
+        """Return the warped and standardised features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
         return self.scaler_.transform(self._warp(self._centred(X)))
+
+    def inverse_transform(self, X):
+        """Return the features whose ``transform`` is X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=np.float64)  # whatever its columns are called, as scikit-learn's own do
+        _check_n_features(self, X, reset=False)
+        return self.origin_ + self.spread_ * self._unwarp(self.scaler_.inverse_transform(X))
 
     def _centred(self, X):
         return (X - self.origin_) / self.spread_
 
     def _warp(self, Z):
-        """Return ψ(z) of each feature, linear outside of the range: ψ'(z) = (1 + |z|)^(±(λ - 1)) for z >< 0."""
+        """Return ψ(z) of each feature, linear outside of the range."""
         inside = np.clip(Z, self.low_, self.high_)
-        warped = np.column_stack([yeojohnson(z, power) for z, power in zip(inside.T, self.lambdas_, strict=True)])
-        slope = np.exp(np.sign(inside) * (self.lambdas_ - 1.0) * np.log1p(np.abs(inside)))
+        warped = self._warp_inside(inside)
         with np.errstate(over="ignore"):  # not finite: reported by the engine, with the row
-            return warped + slope * (Z - inside)
+            return warped + self._slope(inside) * (Z - inside)
+
+    def _unwarp(self, W):
+        """Return z of each feature from ψ(z)."""
+        low, high = self._warp_inside(np.stack([self.low_, self.high_]))
+        inside = np.clip(W, low, high)
+        Z = np.column_stack([_inverse_power(w, power) for w, power in zip(inside.T, self.lambdas_, strict=True)])
+        Z = np.clip(Z, self.low_, self.high_)
+        with np.errstate(over="ignore"):
+            return Z + (W - inside) / self._slope(Z)
+
+    def _warp_inside(self, Z):
+        return np.column_stack([yeojohnson(z, power) for z, power in zip(Z.T, self.lambdas_, strict=True)])
+
+    def _slope(self, Z):
+        """Return ψ'(z) = (1 + |z|)^(±(λ - 1)) for z >< 0."""
+        return np.exp(np.sign(Z) * (self.lambdas_ - 1.0) * np.log1p(np.abs(Z)))
+
+
+def _inverse_power(w, power):
+    """Return z with ψ(z) = w of one feature, shape (n,)."""
+    z = np.empty_like(w)
+    for side, sign, exponent in ((w >= 0, 1.0, power), (w < 0, -1.0, 2.0 - power)):  # ψ(-z; λ) = -ψ(z; 2 - λ)
+        size = sign * w[side]
+        logs = size if abs(exponent) < np.finfo(float).eps else np.log1p(exponent * size) / exponent
+        z[side] = sign * np.expm1(logs)
+    return z
 
 
 def _warp_of(x, weight):
@@ -111,7 +184,7 @@ def feature_scalers(kind, X, weight, *, choose):
     """Return the fitted scalings to choose from: one, or with "auto" and ``choose`` two. None leaves X as it is."""
     fitted = {
         "standard": lambda: standardizer(X, weight),
-        "power": lambda: WeightedPowerTransformer().fit(X, sample_weight=weight),
+        "power": lambda: WeightedPowerTransformer().set_output(transform="default").fit(X, sample_weight=weight),
         None: lambda: None,
     }
     if kind == "auto":
@@ -122,6 +195,14 @@ def feature_scalers(kind, X, weight, *, choose):
 def transform(scaler, X):
     """Apply a scaling."""
     return X if scaler is None else scaler.transform(X)
+
+
+def with_names(scaler, feature_names):
+    """Return a copy of a scaling that was fitted without the names of the features, for those who have them."""
+    scaler = deepcopy(scaler)
+    if scaler is not None and feature_names is not None:
+        scaler.feature_names_in_ = feature_names
+    return scaler
 
 
 def scaled_targets(Y, weight, normalize):
@@ -173,12 +254,18 @@ def standardizer(X, weight):
     return scaler
 
 
-def row_weights(sample_weight, X):
+def _weights(sample_weight, X):
     """Return the weights, shape (n,), and which rows they keep."""
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     used = weight > 0
     if not used.any():
         raise ValueError("all sample weights are zero: no row is left to fit.")
+    return weight, used
+
+
+def row_weights(sample_weight, X):
+    """Return the same of an estimator's rows, with a warning where weights are not near 1."""
+    weight, used = _weights(sample_weight, X)
     mean = np.mean(weight[used])
     if not LEAST_MEAN_WEIGHT <= mean <= LARGEST_MEAN_WEIGHT:
         warn_user(

@@ -3,6 +3,7 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
+from infwidth._preprocessing import WeightedPowerTransformer
 from infwidth.networks import MLP
 
 ESTIMATORS = [
@@ -14,6 +15,7 @@ ESTIMATORS = [
     InfiniteNetClassifier(optimizer=None),
     InfiniteNetClassifier(MLP(depth=1, activation="erf", ard=True)),
     InfiniteNetClassifier(optimizer=None, limit="ntk", calibration=None),
+    WeightedPowerTransformer(),
 ]
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import PowerTransformer
 
-from infwidth import NNGPRegressor
+from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
 from infwidth._preprocessing import WeightedPowerTransformer, feature_scalers
 from infwidth.networks import MLP
 
@@ -89,3 +89,69 @@ def test_a_warp_that_maps_two_rows_to_one():
     model = NNGPRegressor(MLP(1, "erf"), random_state=0).fit(features, target)
     assert len(np.unique(model.feature_scaler_.transform(features))) < len(np.unique(features))
     assert model.score(features, target) > 0.99
+
+
+def test_the_inverse_of_a_warp_on_and_beyond_the_training_rows():
+    rng = np.random.default_rng(0)
+    table = np.column_stack([SKEWED, rng.standard_t(1.2, len(X)), 2000.0 + rng.integers(0, 30, len(X)), X[:, 1] > 0])
+    scaler = WeightedPowerTransformer().fit(table)
+    width, middle = np.ptp(table, axis=0), np.median(table, axis=0)
+    assert scaler.lambdas_.min() < 0.5
+    assert scaler.lambdas_.max() > 1.5
+    for new in (table, middle + 3.0 * (table - middle), table.max(axis=0) + [[1e3], [1e6]] * width):
+        warped = scaler.transform(new)
+        assert_allclose(scaler.inverse_transform(warped), new, rtol=1e-11, atol=1e-11 * width.max())
+        assert_allclose(scaler.transform(scaler.inverse_transform(warped)), warped, rtol=1e-11, atol=1e-11)
+    assert_allclose(scaler.inverse_transform(np.zeros((1, 7)))[0, 2], 3.0)  # the constant column
+
+
+@pytest.mark.parametrize("power", [0.0, 1e-17, 1e-9, 0.3, 1.0, 2.0 - 1e-9, 2.0, 2.5, -1.5])
+def test_the_inverse_of_every_power(power):
+    scaler = WeightedPowerTransformer().fit(np.linspace(-2.0, 2.0, 9)[:, None])
+    scaler.origin_, scaler.spread_, scaler.lambdas_ = np.zeros(1), np.ones(1), np.array([power])
+    new = np.linspace(-3.0, 3.0, 25)[:, None]
+    assert_allclose(scaler.inverse_transform(scaler.transform(new)), new, rtol=1e-13, atol=1e-13)
+
+
+def test_rows_of_weight_zero_are_no_rows_to_a_warp():
+    weight = np.ones(len(X))
+    weight[::3] = 0.0
+    spoiled = np.where(weight[:, None] > 0, SKEWED, 1e9)
+    assert_allclose(
+        WeightedPowerTransformer().fit(spoiled, sample_weight=weight).transform(SKEWED),
+        WeightedPowerTransformer().fit(SKEWED[weight > 0]).transform(SKEWED),
+        rtol=1e-12,
+    )
+    with pytest.raises(ValueError, match="[Ss]ample weights"):
+        WeightedPowerTransformer().fit(SKEWED, sample_weight=np.zeros(len(X)))
+
+
+models = pytest.mark.parametrize(
+    "model",
+    [
+        NNGPRegressor(MLP(1), optimizer=None),
+        NTKRegressor(MLP(1), optimizer=None),
+        InfiniteNetClassifier(MLP(1), optimizer=None),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+
+
+@models
+@pytest.mark.parametrize("scaling", ["standard", "power"])
+def test_the_scaling_of_a_model_is_a_transformer_of_its_tables(model, scaling):
+    """Also where there are as many rows as columns, which once were taken for each other."""
+    pandas = pytest.importorskip("pandas")
+    names = ["age", "price", "unit", "debt"]
+    frame, label = pandas.DataFrame(SKEWED, columns=names), (y > np.median(y)).astype(int)
+    model.set_params(feature_scaling=scaling).fit(frame, label)
+    scaler, few = model.feature_scaler_, frame.iloc[:4]
+    expected = scaler.transform(frame)[:4]
+    assert_allclose(scaler.transform(few), expected)
+    assert_allclose(scaler.inverse_transform(expected), few, rtol=1e-10)
+    assert scaler.n_features_in_ == 4
+    assert list(scaler.get_feature_names_out()) == list(scaler.feature_names_in_) == names
+    assert list(scaler.set_output(transform="pandas").transform(few).columns) == names
+    assert_allclose(model.predict(few), model.predict(frame)[:4])  # a user's settings do not reach the model's own
+    with pytest.raises(ValueError, match="feature names should match"):
+        scaler.transform(few[names[::-1]])

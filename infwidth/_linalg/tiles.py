@@ -21,11 +21,10 @@ class LowerTiles:
     def __init__(self, n, tile=TILE):
         self.edges = _edges(n, tile)
         self.n_blocks = len(self.edges) - 1
-        self._tiles = {
-            (i, j): np.empty((self.size(i), self.size(j)), order="F")
+        self._columns = [
+            [np.empty((self.size(i), self.size(j)), order="F") for i in range(j, self.n_blocks)]
             for j in range(self.n_blocks)
-            for i in range(j, self.n_blocks)
-        }
+        ]
 
     @staticmethod
     def n_bytes(n, tile=TILE):
@@ -47,12 +46,14 @@ class LowerTiles:
         return slice(int(self.edges[i]), int(self.edges[i + 1]))
 
     def __getitem__(self, place):
-        return self._tiles[place]
+        i, j = place
+        return self._columns[j][i - j]
 
     def __iter__(self):
         """Yield first row, first column and array of each tile."""
-        for (i, j), tile in self._tiles.items():
-            yield int(self.edges[i]), int(self.edges[j]), tile
+        for j, column in enumerate(self._columns):
+            for i, tile in enumerate(column, j):
+                yield int(self.edges[i]), int(self.edges[j]), tile
 
     def add_to_diagonal(self, values):
         """Add the values, shape (n,), to the diagonal."""
@@ -66,8 +67,8 @@ class LowerTiles:
 
     def add(self, other):
         """Add the lower triangle of another matrix, stored alike."""
-        for place, tile in self._tiles.items():  # by BLAS: above the diagonal there is nothing of use to add
-            blas.daxpy(other[place].ravel("K"), tile.ravel("K"))
+        for (_, _, theirs), (_, _, own) in zip(other, self, strict=True):
+            blas.daxpy(theirs.ravel("K"), own.ravel("K"))  # above the diagonal there is nothing of use to add
 
     def split(self, B):
         """Copy the rows of B, shape (n, m), to one Fortran-ordered array a block row."""

@@ -1,7 +1,5 @@
 """Kernel matrices and tiles from a program: panels of rows, handed to threads."""
 
-from functools import partial
-
 import numpy as np
 
 from infwidth._recursion.fused import fused_pass
@@ -38,9 +36,12 @@ class KernelEngine:
         self.n_jobs = n_jobs
         self._codes, self._parameters = encode(program, ntk)
 
-    def __reduce__(self):
-        """Rebuild from the program when unpickled: the codes are addresses in this process."""
-        return partial(KernelEngine, self.program, ntk=self.ntk, n_jobs=self.n_jobs), ()
+    def __getstate__(self):
+        """Return what the engine is made of: the codes are addresses in this process."""
+        return {"program": self.program, "ntk": self.ntk, "n_jobs": self.n_jobs}
+
+    def __setstate__(self, state):
+        KernelEngine.__init__(self, **state)
 
     def rows(self, X) -> Rows:
         """Prepare inputs of shape (n, n_features); raise where their kernel is not a finite number."""
