@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -20,17 +20,28 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Optimum
 from infwidth._inference.selection import Candidate, Search, Settings, condition
 from infwidth._linalg.cholesky import require_factor_memory
+from infwidth._linalg.memory import memory_limit
 from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform, with_names
 from infwidth._recursion.engine import KernelEngine, KernelSource
-from infwidth._threads import blas_threads, solver_threads
 from infwidth._warnings import warn_user
+from infwidth._threads import blas_threads, solver_threads, thread_count
+from infwidth._validation import (
+    require_bool,
+    require_choice,
+    require_count,
+    require_numbers,
+    require_positive,
+    shown,
+)
 from infwidth.kernels import NNGPKernel, NTKKernel
-from infwidth.networks import MLP, Network
+from infwidth.networks import MLP
+from infwidth.networks.base import check_network
 from infwidth.networks.layers import variance
 
 OPTIMIZERS = ("lml", "loo", None)
 SOLVERS = ("auto", "cholesky")
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
+ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
         The noise variances have the shape (n_noises,) of the data.
         """
+        self._check_data(data)
         scalers = feature_scalers(self.feature_scaling, data.X, data.weight, choose=self.optimizer is not None)
         distinct = len(np.unique(noise_variance)) if self.optimizer is None else np.count_nonzero(data.varying())
         self._require_memory(len(data.Y), distinct)
@@ -225,22 +237,24 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         return getattr(self, "_mixture", None) is not None
 
     def _check_parameters(self):
-        if self.network is not None and not isinstance(self.network, Network):
-            raise TypeError(
-                f"network must be a network of infwidth.networks, such as MLP(depth=2); got {self.network!r}."
-            )
-        if self.feature_scaling not in FEATURE_SCALINGS:
-            raise ValueError(
-                f"feature_scaling must be 'auto', 'standard', 'power' or None, got {self.feature_scaling!r}."
-            )
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver must be 'auto' or 'cholesky', got {self.solver!r}.")
-        if self.optimizer not in OPTIMIZERS and not callable(self.optimizer):
-            raise ValueError(f"optimizer must be 'lml', 'loo', a callable or None, got {self.optimizer!r}.")
-        _check_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)
-        _check_count("max_optimizer_samples", self.max_optimizer_samples, 1)
-        _check_positive("max_optimizer_time", self.max_optimizer_time)
-        _check_positive("prior_std", self.prior_std)
+        if self.network is not None:
+            check_network(self.network)
+        require_choice("feature_scaling", self.feature_scaling, FEATURE_SCALINGS)
+        require_choice("solver", self.solver, SOLVERS)
+        if not callable(self.optimizer) or isinstance(self.optimizer, type):
+            require_choice("optimizer", self.optimizer, OPTIMIZERS, "a callable")
+        require_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)
+        require_count("max_optimizer_samples", self.max_optimizer_samples, 1)
+        require_positive("max_optimizer_time", self.max_optimizer_time)
+        require_positive("prior_std", self.prior_std)
+        require_bool("warm_start", self.warm_start)
+        if not isinstance(self.verbose, Integral):
+            require_bool("verbose", self.verbose)
+        check_random_state(self.random_state)
+        if self.n_jobs is not None:
+            thread_count(self.n_jobs)
+        if self.max_memory is not None:
+            memory_limit(self.max_memory)
         if self.max_optimizer_time is not None and callable(self.optimizer):
             raise ValueError(
                 "max_optimizer_time cannot stop an optimizer of yours: leave it None, or let your optimizer stop."
@@ -248,10 +262,29 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         return self._check_noise(self.noise_variance)
 
     def _check_noise(self, value):
-        return variance("noise_variance", value, positive=self.optimizer is not None)
+        if np.ndim(value) > 0:
+            raise ValueError(f"noise_variance is a variance: it must be one number, got {shown(value)}. {ROW_NOISE}")
+        number = variance("noise_variance", value)
+        if number == 0 and self.optimizer is not None:
+            raise ValueError(
+                "noise_variance is a variance: where it is learned it must be positive, got 0. Start from a small "
+                "number such as 1e-6, or use optimizer=None, with which 0 interpolates."
+            )
+        return number
+
+    def _check_data(self, data):
+        """Raise where the network does not fit the data, before any work."""
+        if self.network is None:
+            return
+        program = self.network.lower(data.X.shape[1])
+        if self._limit == "ntk":
+            program.require_ntk()
+        if self.optimizer is not None:
+            self.network.require_learnable(data.X.shape[1])
 
     def _new_inputs(self, X):
         check_is_fitted(self)
+        require_numbers("X", X)
         return validate_data(self, X, dtype=np.float64, reset=False)
 
 
@@ -275,18 +308,6 @@ def _of_all_outputs(noise_variance, varying):
     every = np.full(len(varying), noise_variance.min())
     every[varying] = noise_variance
     return every
-
-
-def _check_count(name, value, lowest):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
-        raise ValueError(f"{name} must be an integer, {lowest} or larger; got {value!r}.")
-
-
-def _check_positive(name, value):
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < np.inf:
-        raise ValueError(f"{name} must be a positive number or None; got {value!r}.")
 
 
 def relevance(network, data):

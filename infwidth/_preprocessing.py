@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_n_features, _check_sample_weight, ch
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._warnings import warn_user
+from infwidth._validation import require_numbers
 
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
@@ -61,8 +62,9 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         -------
         self : object
         """
+        require_numbers("X", X)
         X = validate_data(self, X, dtype=np.float64)
-        weight, used = _weights(sample_weight, X)
+        weight, used = checked_weights(sample_weight, X)
         if not used.all():
             X, weight = X[used], weight[used]
         self.origin_, self.spread_, self.lambdas_ = np.transpose([_warp_of(x, weight) for x in X.T])
@@ -83,6 +85,7 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
+        require_numbers("X", X)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self.scaler_.transform(self._warp(self._centred(X)))
 
@@ -254,8 +257,9 @@ def standardizer(X, weight):
     return scaler
 
 
-def _weights(sample_weight, X):
+def checked_weights(sample_weight, X):
     """Return the weights, shape (n,), and which rows they keep."""
+    require_numbers("sample_weight", sample_weight, of_text="weights count rows")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     used = weight > 0
     if not used.any():
@@ -265,7 +269,7 @@ def _weights(sample_weight, X):
 
 def row_weights(sample_weight, X):
     """Return the same of an estimator's rows, with a warning where weights are not near 1."""
-    weight, used = _weights(sample_weight, X)
+    weight, used = checked_weights(sample_weight, X)
     mean = np.mean(weight[used])
     if not LEAST_MEAN_WEIGHT <= mean <= LARGEST_MEAN_WEIGHT:
         warn_user(

@@ -1,12 +1,11 @@
 """What the regressors share: data in the units of y, and predictions in them."""
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet, all_or_nothing
+from infwidth._base import ROW_NOISE, BaseInfiniteNet, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.evidence import log_marginal_likelihood
@@ -15,7 +14,8 @@ from infwidth._inference.search import Data, Objective, differences
 from infwidth._inference.selection import merit
 from infwidth._preprocessing import informative_share, least_noise, row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
-from infwidth.networks.theta import theta_of, with_theta
+from infwidth._validation import require_bool, require_numbers
+from infwidth.networks.theta import checked_theta, theta_of, with_theta
 
 
 @no_floating_point_errors
@@ -53,8 +53,8 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
         noise_variance = self._check_parameters()
-        if issparse(y):
-            raise TypeError("sparse data was passed for y, but dense data is required: use y.toarray().")
+        require_numbers("X", X)
+        require_numbers("y", y, of_text="for classes use InfiniteNetClassifier")
         earlier = self._earlier()
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
@@ -180,7 +180,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         Raises
         ------
         ValueError
-            If theta has another shape.
+            If theta has another shape, or an entry that is no logarithm of a number.
         """
         check_is_fitted(self)
         if theta is None and not eval_gradient:
@@ -189,12 +189,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         noise_variance, total = np.atleast_1d(self.noise_variance_), self._noise_in_use
         p, n_noises = len(theta_of(network)), len(varying)
         if theta is not None:
-            theta = np.asarray(theta, dtype=float)
-            if theta.shape != (p + n_noises,):
-                raise ValueError(
-                    f"theta must have the shape ({p + n_noises},): the logarithms of {p} free variances of the network "
-                    f"and of {n_noises} noise variances; got {theta.shape}."
-                )
+            theta = checked_theta(theta, p, n_noises)
             network, noise_variance = with_theta(network, theta[:p]), np.exp(theta[p:])
             total = noise_variance
         objective = Objective(
@@ -235,6 +230,10 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     def _shaped(self, noise_variance):
         return super()._shaped(noise_variance) if self._one_output else noise_variance
 
+    def _check_parameters(self):
+        require_bool("normalize_y", self.normalize_y)
+        return super()._check_parameters()
+
     def _check_noise(self, value):
         if np.ndim(value) != 1:
             return super()._check_noise(value)
@@ -266,7 +265,7 @@ def _noise_of_outputs(noise_variance, n_outputs):
     if np.size(noise_variance) not in (1, n_outputs):
         raise ValueError(
             f"noise_variance is a variance: it must be a number, or one for each of the {n_outputs} outputs of y; got "
-            f"{np.size(noise_variance)} numbers. The noise of single rows follows from sample_weight."
+            f"{np.size(noise_variance)} numbers. {ROW_NOISE}"
         )
     return np.broadcast_to(noise_variance, n_outputs).astype(float)
 

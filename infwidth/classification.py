@@ -15,8 +15,9 @@ from infwidth._inference.coding import ClassCoding
 from infwidth._inference.search import Data
 from infwidth._preprocessing import class_weights, row_weights
 from infwidth._threads import blas_threads, thread_count
+from infwidth._validation import require_choice, require_dense, require_numbers, require_one_column
+from infwidth.networks.base import LIMITS
 
-LIMITS = ("nngp", "ntk")
 CALIBRATIONS = ("loo", None)
 
 
@@ -210,6 +211,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
         noise_variance = self._check_parameters()
+        require_numbers("X", X)
+        require_dense("y", y)
+        require_one_column(y)
         earlier = self._earlier()
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
@@ -330,10 +334,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self._mixture = ClassMixture([part.component(part.posterior) for part in kept], self._box)
 
     def _check_parameters(self):
-        if self.limit not in LIMITS:
-            raise ValueError(f"limit must be 'nngp' or 'ntk', got {self.limit!r}.")
-        if self.calibration not in CALIBRATIONS:
-            raise ValueError(f"calibration must be 'loo' or None, got {self.calibration!r}.")
+        require_choice("limit", self.limit, LIMITS)
+        require_choice("calibration", self.calibration, CALIBRATIONS)
         return super()._check_parameters()
 
 

@@ -6,7 +6,8 @@ from sklearn.utils import check_array
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.tangent import tangents
-from infwidth.networks import MLP, Network
+from infwidth.networks import MLP
+from infwidth.networks.base import check_network
 from infwidth.networks.layers import same_parameters
 from infwidth.networks.theta import free_hyperparameters, theta_directions, theta_of, with_theta
 
@@ -22,11 +23,10 @@ class _NetworkKernel(Kernel):
         self.variance_bounds = variance_bounds
 
     def _network(self):
-        if self.network is not None and not isinstance(self.network, Network):
-            raise TypeError(
-                f"network must be a network of infwidth.networks, such as MLP(depth=2); got {self.network!r}."
-            )
-        return MLP() if self.network is None else self.network
+        if self.network is None:
+            return MLP()
+        check_network(self.network)
+        return self.network
 
     def __call__(self, X, Y=None, eval_gradient=False):
         """Return the kernel matrix, shape (n_samples_X, n_samples_Y); a new array at each call.

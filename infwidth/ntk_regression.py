@@ -1,7 +1,7 @@
 """NTKRegressor: infinitely wide networks after training by gradient descent."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -20,6 +20,7 @@ from infwidth._inference.mixture import Mixture
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._regressor import BaseRegressor
 from infwidth._threads import blas_threads, thread_count
+from infwidth._validation import is_number, require_choice, require_positive, shown
 
 POSTERIORS = ("ensemble", "ntkgp")
 
@@ -164,7 +165,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time.
         """
-        times = [_check_time(time) for time in times]
+        times = _check_times(times)
         self._require_ensemble("staged_predict")
         X = self._new_inputs(X)
         return self._stages(X, times, return_std)
@@ -200,7 +201,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time; or if squared units of y leave the range of numbers.
         """
-        times = [_check_time(time) for time in times]
+        times = _check_times(times)
         self._require_ensemble("training_loss")
         components, units = self._mixture.components, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
@@ -261,18 +262,25 @@ class NTKRegressor(BaseRegressor):
         if self.posterior != "ensemble":
             raise ValueError(f"{method} is for posterior='ensemble': the Gaussian process has no training time.")
 
+    def _check_data(self, data):
+        super()._check_data(data)
+        if isinstance(self.training_time, str) and len(data.Y) < 2:
+            raise ValueError(
+                "training_time='validation' holds rows out: it needs two rows of positive weight, or give a number."
+            )
+
     def _check_parameters(self):
-        if self.posterior not in POSTERIORS:
-            raise ValueError(f"posterior must be 'ensemble' or 'ntkgp', got {self.posterior!r}.")
+        require_choice("posterior", self.posterior, POSTERIORS)
         if isinstance(self.training_time, str):
             if self.training_time != "validation":
-                raise ValueError(f"training_time must be a number, inf or 'validation'; got {self.training_time!r}.")
+                raise ValueError(
+                    f"training_time must be a number, inf or 'validation'; got {shown(self.training_time)}."
+                )
         else:
             _check_time(self.training_time, "training_time")
-        if self.learning_rate is not None and not (_is_number(self.learning_rate) and 0 < self.learning_rate < np.inf):
-            raise ValueError(f"learning_rate must be a positive number or None, got {self.learning_rate!r}.")
-        if not (_is_number(self.momentum) and 0 <= self.momentum < 1):
-            raise ValueError(f"momentum must be a number, at least 0 and below 1; got {self.momentum!r}.")
+        require_positive("learning_rate", self.learning_rate)
+        if not (is_number(self.momentum) and 0 <= self.momentum < 1):
+            raise ValueError(f"momentum must be a number, at least 0 and below 1; got {shown(self.momentum)}.")
         if self.momentum > 0 and self.learning_rate is None:
             raise ValueError("momentum is a property of steps: give a learning_rate, or leave momentum=0.")
         if self.posterior == "ntkgp" and not (self.training_time == np.inf and self.learning_rate is None):
@@ -285,11 +293,14 @@ class NTKRegressor(BaseRegressor):
         return super()._check_parameters()
 
 
-def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _check_times(times):
+    """Return training times as a list of floats, or raise."""
+    if not isinstance(times, Iterable) or isinstance(times, str):
+        raise ValueError(f"times must be a list of training times, got {shown(times)}.")
+    return [_check_time(time) for time in times]
 
 
 def _check_time(value, name="a training time"):
-    if not (_is_number(value) and value >= 0):
-        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {value!r}.")
+    if not (is_number(value) and value >= 0):
+        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
     return float(value)

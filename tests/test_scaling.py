@@ -122,7 +122,7 @@ def test_rows_of_weight_zero_are_no_rows_to_a_warp():
         WeightedPowerTransformer().fit(SKEWED[weight > 0]).transform(SKEWED),
         rtol=1e-12,
     )
-    with pytest.raises(ValueError, match="[Ss]ample weights"):
+    with pytest.raises(ValueError, match=r"[Ss]ample weights"):
         WeightedPowerTransformer().fit(SKEWED, sample_weight=np.zeros(len(X)))
 
 

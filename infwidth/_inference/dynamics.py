@@ -31,7 +31,13 @@ class Descent:
 
     def steps(self, time):
         """Return the number of steps that make up a time, or raise if there is none."""
-        steps = time / self.learning_rate
+        with np.errstate(over="ignore"):
+            steps = np.float64(time) / self.learning_rate
+        if np.isinf(steps):
+            raise ValueError(
+                f"a training time of {time} takes more steps of learning_rate={self.learning_rate} than there are "
+                "numbers: use training_time=inf, the end of training, or a larger learning_rate."
+            )
         if abs(steps - np.round(steps)) > INTEGER * max(1.0, steps):
             raise ValueError(
                 f"a training time must be a multiple of learning_rate: {time} is {steps:.6g} x {self.learning_rate}."
@@ -53,7 +59,8 @@ class Descent:
         if np.isinf(time):
             return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
         if self.learning_rate is None:
-            decay = -np.expm1(-values * (time / n))
+            with np.errstate(over="ignore"):  # all is learned
+                decay = -np.expm1(-values * (time / n))
             return np.divide(decay, values, out=np.full_like(values, time / n), where=values > 0)
         return self._after_steps(values / n, self.steps(time)) / n
 

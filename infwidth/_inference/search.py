@@ -15,8 +15,9 @@ from infwidth._linalg.tiles import LowerTiles
 from infwidth._recursion.engine import KernelEngine, KernelSource, NotFiniteError
 from infwidth._recursion.gradient import program_gradient
 from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
+from infwidth._validation import shown
 from infwidth.networks import Network
-from infwidth.networks.theta import free_hyperparameters, theta_gradient, theta_of, with_theta
+from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_gradient, theta_of, with_theta
 
 # Of the mean kernel diagonal, added to the noise: the first one that factors.
 NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
@@ -240,6 +241,7 @@ def climb(
     best: dict = {}
 
     def cost(theta, eval_gradient=True):
+        theta = checked_theta(theta, p, len(noise_variance), "the theta of your optimizer")
         try:
             value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
         except (NotFiniteError, LinAlgError):
@@ -257,8 +259,10 @@ def climb(
     if optimizer is None:
         converged = _minimize(cost, start, bounds, best, deadline)
     else:
-        theta, _ = optimizer(cost, start, bounds)
-        cost(np.asarray(theta, dtype=float))
+        found = optimizer(cost, start, bounds)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(found)}.")
+        cost(found[0])
     return Optimum(
         with_theta(network, best["theta"][:p]),
         np.exp(best["theta"][p:]) + best["nugget"],

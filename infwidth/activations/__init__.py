@@ -9,6 +9,7 @@ LeakyReLU(slope=0.2)
 
 from sklearn.base import clone
 
+from infwidth._validation import shown
 from infwidth.activations.base import BaseActivation
 from infwidth.activations.exponential import (
     RBF,
@@ -65,6 +66,7 @@ ACTIVATIONS = {
     "monomial": Monomial(),
     "rectified_power": RectifiedPower(),
 }
+CLOSE = {"tanh": "erf", "sigmoid": "normal_cdf", "logistic": "normal_cdf", "silu": "gelu", "swish": "gelu"}
 
 
 def get_activation(activation):
@@ -83,8 +85,19 @@ def get_activation(activation):
     """
     if isinstance(activation, BaseActivation):
         return activation
+    names = ", ".join(sorted(ACTIVATIONS))
+    if isinstance(activation, type) and issubclass(activation, BaseActivation):
+        raise TypeError(f"activation must be an object, got {shown(activation)}: write {activation.__name__}().")
     if not isinstance(activation, str):
-        raise TypeError(f"activation must be a name or an object of infwidth.activations, got {activation!r}.")
+        raise TypeError(
+            f"activation must be a name or an object of infwidth.activations, got {shown(activation)}; "
+            f"the names are {names}."
+        )
+    if activation in CLOSE:
+        raise ValueError(
+            f"the activation {activation!r} has no dual in closed form: use {CLOSE[activation]!r}, which is close. "
+            f"The names are {names}."
+        )
     if activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}; the names are {', '.join(sorted(ACTIVATIONS))}.")
+        raise ValueError(f"unknown activation {activation!r}; the names are {names}.")
     return clone(ACTIVATIONS[activation])

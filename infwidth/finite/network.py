@@ -8,8 +8,9 @@ from sklearn.utils import check_array, check_random_state
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.program import Dual
+from infwidth._validation import require_numbers
 from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
-from infwidth.networks import Network
+from infwidth.networks.base import check_network
 from infwidth.networks.layers import check_width
 
 BLOCK = 2**15  # hidden values that training holds at once; larger blocks leave the cache
@@ -70,8 +71,7 @@ class FiniteNetwork:
     """
 
     def __init__(self, network, width=1024, *, n_features, n_outputs=1, n_networks=None, random_state=None):
-        if not isinstance(network, Network):
-            raise TypeError(f"network must be a network of infwidth.networks, got {network!r}.")
+        check_network(network)
         for name, value in (("n_features", n_features), ("n_outputs", n_outputs), ("n_networks", n_networks)):
             if name != "n_networks" or value is not None:
                 _check_integer(name, value, smallest=1)
@@ -262,12 +262,14 @@ class FiniteNetwork:
         return array[0] if self.n_networks is None else array
 
     def _rows(self, X, name="X"):
+        require_numbers(name, X)
         X = check_array(X, dtype=np.float64, input_name=name)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{name} has {X.shape[1]} features, but the networks have {self.n_features}.")
         return np.broadcast_to(X, (self.n_networks or 1, *X.shape))
 
     def _targets(self, y, n_samples):
+        require_numbers("y", y)
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
         targets = y[:, None] if y.ndim == 1 else y
         if targets.shape != (n_samples, self.n_outputs):

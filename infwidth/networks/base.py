@@ -6,7 +6,10 @@ from sklearn.utils import check_array
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._recursion.engine import KernelEngine
+from infwidth._validation import require_choice, require_numbers, shown
+from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.layers import Layer
+from infwidth.networks.theta import theta_of, with_theta
 
 LIMITS = ("nngp", "ntk")
 
@@ -71,7 +74,7 @@ class Network(Layer):
         -------
         ndarray of shape (n_samples,)
         """
-        check_limit(limit)
+        require_choice("limit", limit, LIMITS)
         rows = self._engine(X := _inputs(X), limit == "ntk").rows(X)
         return rows.ntk if limit == "ntk" else rows.nngp
 
@@ -116,6 +119,12 @@ class Network(Layer):
         """Return the network with an input variance for each feature, where it asks for them."""
         return clone(self)
 
+    def require_learnable(self, n_features):
+        """Raise a ValueError where the network cannot take the variances that learning leads to: all of them differ."""
+        network = self.untied().expanded(n_features)
+        theta = theta_of(network)
+        with_theta(network, theta + np.linspace(0.0, 0.1, len(theta))).lower(n_features)
+
     def input_variances(self, n_features):
         """Return the variances of the first layer, shape (n_features,)."""
         return self.lower(n_features).input_scale ** 2 * n_features
@@ -125,11 +134,20 @@ class Network(Layer):
         return clone(self).set_params(**values)
 
 
-def check_limit(limit):
-    """Raise unless ``limit`` is one of the two limits."""
-    if limit not in LIMITS:
-        raise ValueError(f"limit must be 'nngp' or 'ntk', got {limit!r}.")
+def check_network(network):
+    """Raise a TypeError unless this is a network."""
+    if isinstance(network, Network):
+        return
+    advice = ""
+    if isinstance(network, type) and issubclass(network, Network):
+        advice = f": write {network.__name__}()"
+    elif isinstance(network, BaseActivation) or (isinstance(network, str) and network in ACTIVATIONS):
+        advice = f", an activation: write MLP(activation={network!r})"
+    raise TypeError(
+        f"network must be a network of infwidth.networks, such as MLP(depth=2); got {shown(network)}{advice}."
+    )
 
 
 def _inputs(X, name="X"):
+    require_numbers(name, X)
     return check_array(X, dtype=np.float64, input_name=name)

@@ -1,11 +1,12 @@
 """Dense layers and activations: what networks are made of."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from infwidth._recursion.program import Affine, Dual
+from infwidth._validation import is_number, require_bool, require_choice, shown
 from infwidth.activations import get_activation
 from infwidth.activations.base import finite
 
@@ -85,7 +86,7 @@ class Dense(Layer):
         if np.any(v != v[0]):
             raise ValueError(
                 "the standard parametrization takes one input variance for all features: its NTK uses the "
-                "unweighted inputs. Use parametrization='ntk', or scale the features yourself."
+                "unweighted inputs. Use parametrization='ntk', or one input variance (ard=False)."
             )
         return scale, Affine(1.0, b, n_features / v[0], float(b > 0))
 
@@ -129,8 +130,8 @@ class Dense(Layer):
         return v
 
     def _bias(self):
-        if self.parametrization not in PARAMETRIZATIONS:
-            raise ValueError(f"parametrization must be 'ntk' or 'standard', got {self.parametrization!r}.")
+        require_choice("parametrization", self.parametrization, PARAMETRIZATIONS)
+        require_bool("trainable", self.trainable)
         if self.width is not None:
             check_width(self.width)
         return variance("bias_variance", self.bias_variance)
@@ -163,6 +164,7 @@ class Activation(Layer):
 
     def learned(self):
         """Return the learned parameters of the activation, by name."""
+        require_bool("learn", self.learn)
         if not self.learn:
             return {}
         names = getattr(self.activation, "learnable", ())
@@ -185,13 +187,13 @@ class Activation(Layer):
 def check_width(width):
     """Raise unless the width is a positive integer."""
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
-        raise ValueError(f"the width of a layer must be a positive integer, got {width!r}.")
+        raise ValueError(f"the width of a layer must be a positive integer, got {shown(width)}.")
 
 
 def variance(name, value, *, positive=False):
     """Return a variance as a float, or raise a ValueError that names it."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
+    number = float(value) if is_number(value) else np.nan
     if not np.isfinite(number) or number < 0 or (positive and number == 0):
         kind = "a positive number" if positive else "a number, 0 or larger"
-        raise ValueError(f"{name} is a variance: it must be {kind}, got {value!r}.")
+        raise ValueError(f"{name} is a variance: it must be {kind}, got {shown(value)}.")
     return number

@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
+from infwidth._validation import require_bool, shown
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense, check_width, variance
 from infwidth.networks.sequential import Sequential
@@ -84,8 +85,10 @@ class MLP(Network):
     def sequential(self):
         """Return the same network as a :class:`Sequential`, to freeze or change single layers."""
         if isinstance(self.depth, bool) or not isinstance(self.depth, Integral) or self.depth < 1:
-            raise ValueError(f"depth is the number of hidden layers: an integer, 1 or larger; got {self.depth!r}.")
+            raise ValueError(f"depth is the number of hidden layers: an integer, 1 or larger; got {shown(self.depth)}.")
         self._check_width()
+        require_bool("ard", self.ard)
+        require_bool("learn_activation", self.learn_activation)
         for name in ("weight_variance", "output_variance"):
             if getattr(self, name) is not None:
                 variance(name, getattr(self, name), positive=True)
@@ -115,12 +118,19 @@ class MLP(Network):
     def untied(self):
         """Return the network with its own input and output variance."""
         own = {"input_variance": self.input_variance, "output_variance": self.output_variance}
-        return self.with_hyperparameters(**{k: self.weight_variance if v is None else v for k, v in own.items()})
+        values = {name: self.weight_variance if value is None else value for name, value in own.items()}
+        parameters = self.get_params(deep=False)  # a subclass can have fewer, and the others are fixed then
+        return self.with_hyperparameters(**{name: value for name, value in values.items() if name in parameters})
 
     def expanded(self, n_features):
         """Return the network with an input variance for each feature, if it has ``ard``."""
         if not self.ard or np.ndim(self.input_variance):
             return self.with_hyperparameters()
+        if "input_variance" not in self.get_params(deep=False):
+            raise ValueError(
+                f"{type(self).__name__} has ard=True, but its __init__ does not take input_variance, where a variance "
+                "for each feature is kept: let it, or use ard=False."
+            )
         value = self.weight_variance if self.input_variance is None else self.input_variance
         return self.with_hyperparameters(input_variance=np.full(n_features, float(value)))
 
@@ -132,11 +142,13 @@ class MLP(Network):
         total = {name: np.zeros_like(value, dtype=float) for name, value in self.hyperparameters().items()}
         for place, weight, bias in network.dense_gradients(gradient):
             name = names[place] if own.get(place) is not None else "weight_variance"
-            total[name] = total[name] + weight
-            total["bias_variance"] = total["bias_variance"] + bias
+            for learned, value in ((name, weight), ("bias_variance", bias)):
+                if learned in total:
+                    total[learned] = total[learned] + value
         for operation in gradient.operations[1::2]:
             for name, value in self._hidden().gradients(operation).items():
-                total[f"activation__{name}"] += value
+                if f"activation__{name}" in total:
+                    total[f"activation__{name}"] += value
         return total
 
     def _check_width(self):

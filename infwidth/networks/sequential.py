@@ -1,6 +1,8 @@
 """Any chain of dense layers and activations."""
 
 from infwidth._recursion.program import Program
+from infwidth._validation import shown
+from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense
 
@@ -35,17 +37,19 @@ class Sequential(Network):
     def get_params(self, deep=True):
         """Return the layers, and with ``deep`` the parameters of each as ``layers__<place>__<name>``."""
         params = super().get_params(deep=False)
-        if deep:
+        if deep and "layers" in params:  # a subclass that makes its layers has parameters of its own
             for place, layer in enumerate(self.layers):
                 params.update({f"layers__{place}__{name}": v for name, v in layer.get_params().items()})
         return params
 
     def set_params(self, **params):
         """Set the layers, or parameters of layers named as in :meth:`get_params`."""
-        if "layers" in params:
-            self.layers = params.pop("layers")
+        own = super().get_params(deep=False)
+        super().set_params(**{name: value for name, value in params.items() if name in own})
         known = self.get_params()
         for name, value in params.items():
+            if name in own:
+                continue
             if name not in known:
                 raise ValueError(f"Sequential has no parameter {name!r}; its parameters are {sorted(known)}.")
             _, place, parameter = name.split("__", 2)
@@ -94,11 +98,24 @@ class Sequential(Network):
                 yield place, *layer.gradient(gradient.operations[place])
 
     def _check(self):
+        if not isinstance(self.layers, (list, tuple)):
+            raise TypeError(f"layers must be a list of Dense and Activation layers, got {shown(self.layers)}.")
         for layer in self.layers:
             if not isinstance(layer, (Dense, Activation)):
-                raise TypeError(f"Sequential takes Dense and Activation layers, got {layer!r}.")
+                raise TypeError(
+                    f"Sequential takes Dense and Activation layers, got {shown(layer)}{_advice_for(layer)}."
+                )
         if not self.layers or not (isinstance(self.layers[0], Dense) and isinstance(self.layers[-1], Dense)):
             raise ValueError("Sequential must begin and end with a Dense layer.")
         for left, right in zip(self.layers, self.layers[1:], strict=False):
             if isinstance(left, Activation) and isinstance(right, Activation):
                 raise ValueError("two activations in a row have no Gaussian limit: put a Dense layer between them.")
+
+
+def _advice_for(layer):
+    """Return what to write in the place of something that is no layer, as the end of a sentence."""
+    if isinstance(layer, type) and issubclass(layer, (Dense, Activation)):
+        return f": write {layer.__name__}()"
+    if isinstance(layer, BaseActivation) or (isinstance(layer, str) and layer in ACTIVATIONS):
+        return f": write Activation({layer!r})"
+    return ""

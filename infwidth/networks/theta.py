@@ -3,6 +3,7 @@
 import numpy as np
 
 from infwidth._recursion.gradient import ProgramGradient
+from infwidth._validation import shown
 
 
 def free_hyperparameters(network):
@@ -17,12 +18,41 @@ def theta_of(network):
     return np.log(np.concatenate(values)) if values else np.array([])
 
 
+def checked_theta(theta, n_free, n_noises=0, name="theta"):
+    """Return theta as an array of n_free + n_noises logarithms of variances, or raise a ValueError that says ``name``.
+
+    Parameters
+    ----------
+    theta : array-like
+    n_free, n_noises : int
+        Number of free variances of the network, and of noise variances behind them.
+    name : str, default="theta"
+    """
+    try:
+        values = np.asarray(theta, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    n = n_free + n_noises
+    if values.shape != (n,):
+        raise ValueError(
+            f"{name} must have the shape ({n},): the logarithms of {n_free} free variances of the network"
+            + (f" and of {n_noises} noise variances" if n_noises else "")
+            + f"; got {shown(theta)}."
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        usable = np.isfinite(np.exp(values)) & (np.exp(values) > 0)
+    if not usable.all():
+        raise ValueError(
+            f"{name} holds logarithms of variances, numbers between about -700 and 700; "
+            f"entry {np.argmin(usable)} is {values[np.argmin(usable)]}."
+        )
+    return values
+
+
 def with_theta(network, theta):
     """Return a copy of the network with the free variances exp(theta)."""
-    theta, free = np.asarray(theta, dtype=float), free_hyperparameters(network)
-    n_free = sum(len(value) for value in free.values())
-    if theta.shape != (n_free,):
-        raise ValueError(f"theta has {theta.size} entries, but there are {n_free} free variances.")
+    free = free_hyperparameters(network)
+    theta = checked_theta(theta, sum(len(value) for value in free.values()))
     values, place, old = {}, 0, network.hyperparameters()
     for name, value in free.items():
         new = np.array(old[name], dtype=float)
