@@ -267,8 +267,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         number = variance("noise_variance", value)
         if number == 0 and self.optimizer is not None:
             raise ValueError(
-                "noise_variance is a variance: where it is learned it must be positive, got 0. Start from a small "
-                "number such as 1e-6, or use optimizer=None, with which 0 interpolates."
+                f"noise_variance is a variance: while it is learned it must be a positive number, got {shown(value)}. "
+                "Start from a small one such as 1e-6, or use optimizer=None, with which 0 interpolates."
             )
         return number
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-LONGEST = 80  # characters of a value in a message
+LONGEST, MOST_NAMES = 80, 5  # characters of a value, and columns, in a message
 ENCODE = (
     "encode it, for example with OneHotEncoder(sparse_output=False) or OrdinalEncoder in a ColumnTransformer before "
     "the model"
@@ -50,7 +50,7 @@ def require_count(name: str, value: Any, lowest: int) -> None:
 def require_positive(name: str, value: Any) -> None:
     """Raise unless a parameter is a positive finite number, or None."""
     if value is not None and not (is_number(value) and 0 < value < np.inf):
-        raise ValueError(f"{name} must be a positive number or None; got {shown(value)}.")
+        raise ValueError(f"{name} must be a positive number or None, got {shown(value)}.")
 
 
 def is_number(value: Any) -> bool:
@@ -119,7 +119,7 @@ def require_dense(name: str, values: Any) -> None:
 def require_one_column(y: Any) -> None:
     """Raise where classes have several columns, as one-hot classes do."""
     try:
-        shape = np.shape(y)
+        shape = np.asarray(y).shape
     except ValueError:  # of no shape at all
         return
     if len(shape) == 2 and shape[1] > 1:
@@ -182,6 +182,8 @@ def _is_numeral(text: str | bytes) -> bool:
 
 
 def _named(labels: list[str]) -> str:
+    """Return "in the columns …", as it follows a noun; nothing for a single column without a name."""
     if labels == [""]:
         return ""
-    return f" in column{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
+    rest = f" and {len(labels) - MOST_NAMES} more" if len(labels) > MOST_NAMES else ""
+    return f" in column{'s' if len(labels) > 1 else ''} {', '.join(labels[:MOST_NAMES])}{rest}"

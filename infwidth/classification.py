@@ -40,7 +40,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         trained by gradient descent).
     noise_variance : float, default=0.1
         Variance that is added to the kernel's diagonal, absolute, in units of the coded classes, whose mean square is
-        1. Where it is learned, this is the start; with ``optimizer=None``, 0 interpolates.
+        1. Where it is learned, this is the start, and positive; with ``optimizer=None``, 0 interpolates.
     optimizer : {"lml", "loo"}, callable or None, default="lml"
         How the network's variances and the noise variance are learned: by log marginal likelihood of the coded
         classes, by their leave-one-out log predictive density, by log marginal likelihood with an optimiser of

@@ -43,7 +43,8 @@ class NTKRegressor(BaseRegressor):
         (normalised) target, plus ``noise_variance`` / 2N times the squared distance of the weights from their start,
         N being the number of targets. Along an eigenvector of Θ with eigenvalue λ, exp(-(λ + noise_variance) t / N) of
         the way to the end of training is left; t = ηk is k small steps of size η. inf is the end of training.
-        "validation" takes the time with the smallest error of the mean in 5-fold cross-validation.
+        "validation" takes the time with the smallest error of the mean in 5-fold cross-validation, with one row a fold
+        where there are fewer than 5.
     posterior : {"ensemble", "ntkgp"}, default="ensemble"
         "ensemble" is the law of trained networks; its standard deviation is too small where the noise is small.
         "ntkgp" is the Gaussian process with Θ as its prior, that of Bayesian deep ensembles (He et al. 2020): the same

@@ -19,7 +19,8 @@ class NNGPRegressor(BaseRegressor):
     noise_variance : float or array-like of shape (n_outputs,), default=0.1
         Variance of the observation noise, absolute, in units of the target as the model sees it: of the
         normalised target with ``normalize_y=True``. It is added to the kernel's diagonal. Where it is learned, this
-        is the start; with ``optimizer=None``, 0 interpolates. Several outputs can have one each.
+        is the start, and positive; with ``optimizer=None``, 0 interpolates. Several outputs can have one each. Noise of
+        single rows follows from ``sample_weight``.
     optimizer : {"lml", "loo"}, callable or None, default="lml"
         How the network's variances and the noise variance are learned: by log marginal likelihood, by leave-one-out
         log predictive density, by log marginal likelihood with an optimiser of scikit-learn's signature

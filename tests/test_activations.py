@@ -345,8 +345,8 @@ def test_named_activations_are_not_shared():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="unknown activation 'swish'; the names are") as error:
-        MLP(activation="swish").nngp([[1.0]])
+    with pytest.raises(ValueError, match="unknown activation 'mish'; the names are") as error:
+        MLP(activation="mish").nngp([[1.0]])
     assert all(name in str(error.value) for name in ACTIVATIONS)
 
 

@@ -72,9 +72,9 @@ def test_one_row_and_one_feature():
         (np.zeros((2, 2, 2)), ValueError, "dim 3"),
         (np.zeros((0, 2)), ValueError, r"Found array with 0 sample\(s\)"),
         (np.zeros((2, 0)), ValueError, r"Found array with 0 feature\(s\)"),
-        ([["a", "b"]], ValueError, "could not convert string to float"),
+        ([["a", "b"]], ValueError, r"X has text in columns 0, 1 \('a'\)"),
         (np.array([[1j, 2.0]]), ValueError, "Complex data not supported"),
-        (sparse.csr_array(np.eye(2)), TypeError, "Sparse data was passed"),
+        (sparse.csr_array(np.eye(2)), TypeError, "X is sparse, but dense data is required"),
     ],
     ids=["nan", "inf", "1d", "3d", "no rows", "no features", "strings", "complex", "sparse"],
 )

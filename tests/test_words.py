@@ -75,7 +75,11 @@ def with_column(cells):
 
 
 @estimators
-@pytest.mark.parametrize("cells", [np.where(label == 0, "red", "blue"), ["red", None] * 15, ["3", "red"] * 15], ids=str)
+@pytest.mark.parametrize(
+    "cells",
+    [np.where(label == 0, "red", "blue"), ["red", None] * 15, ["3", "red"] * 15],
+    ids=["text", "missing", "numerals"],
+)
 def test_text_in_an_array(refused, kind, cells):
     refused(kind, ValueError, TEXT, with_column(cells))
     model = kind(NETWORK, optimizer=None).fit(np.c_[X, y], target(kind))
@@ -87,6 +91,7 @@ def test_text_in_an_array(refused, kind, cells):
 def test_text_in_every_column(refused, kind):
     refused(kind, ValueError, r"X has text in columns 0, 1 \('red'\)", np.full((30, 2), "red"))
     refused(kind, ValueError, r"X has text in columns 0, 1 \('red'\)", [["red", "blue"]] * 30)
+    refused(kind, ValueError, r"X has text in columns 0, 1, 2, 3, 4 and 95 more \('red'\)", np.full((30, 100), "red"))
 
 
 @estimators
@@ -234,7 +239,7 @@ def test_what_is_no_network(refused, kind, network, match):
 
 
 NOT_ACTIVATIONS = [
-    (ReLU, TypeError, r"activation must be an object, got the class ReLU: write ReLU\(\)"),
+    (ReLU, TypeError, r"activation must be a name or an object of .*, got the class ReLU: write ReLU\(\)"),
     ("tanh", ValueError, "'tanh' has no dual in closed form: use 'erf', which is close. The names are abs, .*relu"),
     ("sigmoid", ValueError, "'sigmoid' has no dual in closed form: use 'normal_cdf'"),
     ("swish", ValueError, "'swish' has no dual in closed form: use 'gelu'"),
@@ -345,8 +350,8 @@ def test_class_for_an_optimizer(refused, kind):
         ({"max_memory": "lots"}, "max_memory must be a positive number of bytes"),
         ({"max_optimizer_samples": 1.5}, "max_optimizer_samples must be an integer"),
         ({"n_restarts_optimizer": np.ones(2)}, r"n_restarts_optimizer must be an integer.*an array of shape \(2,\)"),
-        ({"prior_std": "3"}, "prior_std must be a positive number or None; got '3'"),
-        ({"prior_std": 10**400}, "prior_std must be a positive number or None; got 1000.* …"),
+        ({"prior_std": "3"}, "prior_std must be a positive number or None, got '3'"),
+        ({"prior_std": 10**400}, "prior_std must be a positive number or None, got 1000.* …"),
     ],
     ids=str,
 )
@@ -374,7 +379,7 @@ def test_noise(refused, kind, value, match):
 @estimators
 @pytest.mark.parametrize("optimizer", ["lml", "loo", lambda *_: None])
 def test_no_noise_while_learning(refused, kind, optimizer):
-    match = "noise_variance.*where it is learned it must be positive, got 0. .*1e-6, or use optimizer=None"
+    match = "noise_variance.*while it is learned it must be a positive number, got 0. .*1e-6, or use optimizer=None"
     refused(kind, ValueError, match, noise_variance=0, optimizer=optimizer)
 
 
@@ -385,7 +390,7 @@ def test_noise_of_outputs(refused, kind):
     assert_allclose(model.noise_variance_, [0.1, 0.2])
     match = f"one for each of the 2 outputs of y; got 3 numbers. {ROWS}"
     refused(kind, ValueError, match, targets=outputs, noise_variance=[0.1, 0.2, 0.3])
-    match = "noise_variance.*where it is learned it must be positive"
+    match = "noise_variance.*while it is learned it must be a positive number, got 0.0"
     refused(kind, ValueError, match, targets=outputs, noise_variance=[0.1, 0.0], optimizer="lml")
 
 
@@ -501,8 +506,8 @@ def test_a_validated_time_needs_two_rows(refused, weight):
         (10**400, None, "training_time must be a number, 0 or larger, or inf; got 1000.* …"),
         (10**400, 0.1, "training_time must be a number, 0 or larger, or inf; got 1000.* …"),
         (np.ones(2), 0.1, r"training_time must be a number.*got an array of shape \(2,\)"),
-        (10.0, 10**400, "learning_rate must be a positive number or None; got 1000.* …"),
-        (10.0, "fast", "learning_rate must be a positive number or None; got 'fast'"),
+        (10.0, 10**400, "learning_rate must be a positive number or None, got 1000.* …"),
+        (10.0, "fast", "learning_rate must be a positive number or None, got 'fast'"),
     ],
     ids=str,
 )
@@ -512,8 +517,8 @@ def test_steps_that_overflow(refused, time, rate, match):
 
 @pytest.mark.parametrize(("time", "rate"), [(1e300, None), (1e308, None), (1e300, 1e-3)])
 def test_times_that_do_not_overflow(time, rate):
-    model = NTKRegressor(NETWORK, optimizer=None, training_time=time, learning_rate=rate).fit(X, y)
-    end = NTKRegressor(NETWORK, optimizer=None).fit(X, y)
+    model = NTKRegressor(MLP(), optimizer=None, training_time=time, learning_rate=rate).fit(X, y)
+    end = NTKRegressor(MLP(), optimizer=None).fit(X, y)
     assert_allclose(model.predict(X, return_std=True), end.predict(X, return_std=True), rtol=1e-6)
 
 

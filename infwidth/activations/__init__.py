@@ -86,12 +86,11 @@ def get_activation(activation):
     if isinstance(activation, BaseActivation):
         return activation
     names = ", ".join(sorted(ACTIVATIONS))
-    if isinstance(activation, type) and issubclass(activation, BaseActivation):
-        raise TypeError(f"activation must be an object, got {shown(activation)}: write {activation.__name__}().")
     if not isinstance(activation, str):
+        is_class = isinstance(activation, type) and issubclass(activation, BaseActivation)
+        advice = f": write {activation.__name__}()" if is_class else f"; the names are {names}"
         raise TypeError(
-            f"activation must be a name or an object of infwidth.activations, got {shown(activation)}; "
-            f"the names are {names}."
+            f"activation must be a name or an object of infwidth.activations, got {shown(activation)}{advice}."
         )
     if activation in CLOSE:
         raise ValueError(

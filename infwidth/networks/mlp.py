@@ -37,7 +37,7 @@ class MLP(Network):
         layers: see :class:`Activation`.
     ard : bool, default=False
         Automatic relevance determination: whether an estimator that learns the variances gives each feature an
-        input variance of its own. The kernel does not depend on it.
+        input variance of its own. The kernel does not depend on it. Not with the standard parametrisation.
     parametrization : {"ntk", "standard"}, default="ntk"
         See :class:`Dense`. It changes the NTK only.
     width : int, optional
