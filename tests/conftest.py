@@ -1,9 +1,13 @@
-"""Fitted models that several files of tests look at."""
+"""What several files of tests look at: fitted models, and fits that must fail."""
 
 import pytest
+import word_cases as cases
 from classification_cases import NETWORK, X, y
+from numpy.testing import assert_array_equal
 
 from infwidth import InfiniteNetClassifier
+from infwidth._inference.search import Objective
+from infwidth._recursion.engine import KernelSource
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,27 @@ def averaged():
 def learned():
     """One learned network."""
     return InfiniteNetClassifier(NETWORK, random_state=0).fit(X, y)
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """A fit that must fail in these words before any kernel, and must not touch the model of before."""
+
+    def work(*_):
+        raise AssertionError("a kernel was computed")
+
+    def check(kind, error, match, inputs=cases.X, targets=None, weight=None, **parameters):
+        for options in ({"optimizer": None}, {}):
+            model = kind(cases.NETWORK, optimizer=None).fit(cases.X, cases.target(kind))
+            before = model.predict(cases.X)
+            own = {"network": cases.NETWORK} | options | parameters
+            original = {name: getattr(model, name) for name in own}
+            with monkeypatch.context() as patch:
+                patch.setattr(KernelSource, "fill", work)
+                patch.setattr(Objective, "evaluate", work)
+                with pytest.raises(error, match=match) as caught:
+                    model.set_params(**own).fit(inputs, cases.target(kind) if targets is None else targets, weight)
+            assert "\n" not in str(caught.value)
+            assert_array_equal(model.set_params(**original).predict(cases.X), before)
+
+    return check
