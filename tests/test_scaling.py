@@ -105,7 +105,7 @@ def test_the_inverse_of_a_warp_on_and_beyond_the_training_rows():
     assert_allclose(scaler.inverse_transform(np.zeros((1, 7)))[0, 2], 3.0)  # the constant column
 
 
-@pytest.mark.parametrize("power", [0.0, 1e-17, 1e-9, 0.3, 1.0, 2.0 - 1e-9, 2.0, 2.5, -1.5])
+@pytest.mark.parametrize("power", [0.0, 1e-17, 1e-9, 0.3, 1.0, 1.9, 2.0, 2.5, -1.5])
 def test_the_inverse_of_every_power(power):
     scaler = WeightedPowerTransformer().fit(np.linspace(-2.0, 2.0, 9)[:, None])
     scaler.origin_, scaler.spread_, scaler.lambdas_ = np.zeros(1), np.ones(1), np.array([power])
