@@ -183,11 +183,16 @@ class StdScorer:
         ------
         RuntimeError
             Unless ``sklearn.set_config(enable_metadata_routing=True)``.
+        ValueError
+            If a request is neither a name nor True, False or None.
         """
         if not get_config()["enable_metadata_routing"]:
             raise RuntimeError(
                 "requests have a meaning with metadata routing only: sklearn.set_config(enable_metadata_routing=True)."
             )
+        routing = self.get_metadata_routing()
+        for name, request in requests.items():
+            routing.score.add_request(param=name, alias=request)  # or it raises
         self._requests = {**self._requests, **requests}
         return self
 

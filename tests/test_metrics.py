@@ -214,6 +214,10 @@ def test_other_metadata_are_routed_too():
 
 
 def test_requests_need_routing():
+    scorer = StdScorer(crps)
+    with config_context(enable_metadata_routing=True), pytest.raises(ValueError, match="alias"):
+        scorer.set_score_request(sample_weight=3.0)
+    assert scorer.get_metadata_routing().score.requests == {"sample_weight": None}
     with pytest.raises(RuntimeError, match=r"set_config\(enable_metadata_routing=True\)"):
         StdScorer(crps).set_score_request(sample_weight=True)
 
