@@ -16,11 +16,11 @@ from infwidth._callbacks import CallbackSupportMixin, Monitor
 from infwidth._inference.classes import ClassPosterior
 from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.mixture import Component
-from infwidth._inference.posterior import Posterior
+from infwidth._inference.posterior import Posterior, leave_one_out_bytes
 from infwidth._inference.search import Data, Optimum
-from infwidth._inference.selection import Candidate, Search, Settings, condition
-from infwidth._linalg.cholesky import require_factor_memory
-from infwidth._linalg.memory import memory_limit
+from infwidth._inference.selection import Candidate, Search, Settings, condition, learning_bytes
+from infwidth._linalg.tiles import LowerTiles
+from infwidth._memory import memory_limit, require_memory
 from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform, with_names
 from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth._warnings import warn_user
@@ -90,8 +90,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         """
         self._check_data(data)
         scalers = feature_scalers(self.feature_scaling, data.X, data.weight, choose=self.optimizer is not None)
-        distinct = len(np.unique(noise_variance)) if self.optimizer is None else np.count_nonzero(data.varying())
-        self._require_memory(len(data.Y), distinct)
+        self._require_memory(self._fit_bytes(data, noise_variance), f"a fit of {len(data.Y):,} rows")
         monitor = Monitor(self, self.verbose)
         with monitor.fit(X, y), blas_threads(solver_threads(len(data.Y), self.n_jobs)):
             finalists, self.converged_ = self._finalists(data, scalers, noise_variance, earlier, monitor)
@@ -148,7 +147,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             lambda candidate: self._posterior_of(candidate, datasets[candidate.scaling]),
             lambda candidate, posterior: self._evidence(candidate, posterior, datasets[candidate.scaling]),
             self._merit,
-            average=self.network is None and len(datasets[0].Y) <= AVERAGED_ROWS,
+            average=self._averages(len(datasets[0].Y)),
             informative=self._informative(datasets[0]),
         )
         best = ranked[0]
@@ -162,12 +161,17 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             weight * relevance(candidate.optimum.network, datasets[candidate.scaling])
             for weight, candidate in zip(weights, ranked, strict=True)
         )
+        in_use = [candidate for weight, candidate in zip(weights, ranked, strict=True) if weight > 0]
         self._keep(
             [
                 Kept(weight, candidate.optimum, scalers[candidate.scaling], datasets[candidate.scaling], posterior)
-                for weight, candidate, posterior in zip(weights, ranked, posteriors, strict=False)
+                for weight, candidate, posterior in zip(weights[weights > 0], in_use, posteriors, strict=True)
             ]
         )
+
+    def _averages(self, n):
+        """Return whether networks are averaged, given n rows."""
+        return self.network is None and n <= AVERAGED_ROWS
 
     def _least_noise(self, data):
         """Return what no learned noise variance is below, besides rounding."""
@@ -186,9 +190,29 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         """Return noise variances of the shape (n_noises,) as users see them: one number."""
         return float(noise_variance[0])
 
-    def _require_memory(self, n, n_factors):
-        """Raise a MemoryError unless what is kept of n rows fits."""
-        require_factor_memory(n, self.max_memory, n_matrices=n_factors)
+    def _require_memory(self, needed, task):
+        """Raise a MemoryError, naming the task, unless so many bytes fit."""
+        require_memory(needed, self.max_memory, task)
+
+    def _fit_bytes(self, data, noise_variance):
+        """Return the most bytes that a fit takes: while it learns, or while it conditions on all rows."""
+        n = len(data.Y)
+        if self.optimizer is None:
+            return self._model_bytes(n, len(np.unique(noise_variance)), 1)
+        n_noises = np.count_nonzero(data.varying())
+        learning = learning_bytes(n, n_noises, self.max_optimizer_samples, self.optimizer == "loo", self.n_jobs)
+        n_models = len(default_networks()) + 1 if self._averages(n) else 1  # one more to compare
+        return max(learning, self._model_bytes(n, n_noises, n_models))
+
+    def _model_bytes(self, n, n_factors, n_models):
+        """Return the most bytes that models of n rows take, and the work on the last of them."""
+        judging = leave_one_out_bytes(n) if self._judged_by_leave_one_out else 0
+        return n_models * n_factors * LowerTiles.n_bytes(n) + judging
+
+    @property
+    def _judged_by_leave_one_out(self):
+        """Whether models are compared by leave-one-out predictions."""
+        return self.optimizer == "loo"
 
     def _posterior_of(self, candidate, data):
         return Posterior(

@@ -10,7 +10,7 @@ from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.evidence import log_marginal_likelihood
 from infwidth._inference.mixture import Mixture
-from infwidth._inference.search import Data, Objective, differences
+from infwidth._inference.search import Data, Objective, differences, evidence_bytes
 from infwidth._inference.selection import merit
 from infwidth._preprocessing import informative_share, least_noise, row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
@@ -113,6 +113,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
                 mean, variance = self._mixture.mean_and_variance(X, include_noise=True)
                 return self._restore(mean), self._restore_std(variance)
             if return_cov:
+                self._require_memory(self._mixture.joint_bytes(len(X)), f"the covariance of {len(X):,} rows")
                 mean, covariance = self._mixture.mean_and_covariance(X, include_noise=True)
                 return self._restore(mean), self._restore_covariance(covariance)
             return self._restore(self._mixture.mean(X))
@@ -153,6 +154,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         """
         X = self._new_inputs(X)
         random_state = check_random_state(self.random_state if random_state is None else random_state)
+        self._require_memory(self._mixture.joint_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
         with blas_threads(thread_count(self.n_jobs)):
             samples = self._mixture.sample(X, n_samples, random_state, include_noise)
         samples = samples * self.y_std_[:, None] + self.y_mean_[:, None]
@@ -192,6 +194,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
             theta = checked_theta(theta, p, n_noises)
             network, noise_variance = with_theta(network, theta[:p]), np.exp(theta[p:])
             total = noise_variance
+        self._require_memory(evidence_bytes([len(self._used)], n_noises), f"the evidence of {len(self._used):,} rows")
         objective = Objective(
             [self._data.of_noises(varying)], self._limit, log_marginal_likelihood, self.n_jobs, nuggets=(0.0,)
         )
@@ -219,6 +222,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
             In the rows' order, and in units of y. A row of weight 0 is predicted from all the others.
         """
         check_is_fitted(self)
+        self._require_memory(self._mixture.leave_one_out_bytes(), f"leave-one-out of {len(self._used):,} rows")
         mean, variance = np.empty((2, len(self._used), len(self.y_std_)))
         with blas_threads(thread_count(self.n_jobs)):
             mean[self._used], variance[self._used] = self._mixture.leave_one_out(include_noise)
@@ -248,7 +252,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         return std[:, 0] if self._one_output else std
 
     def _restore_covariance(self, covariance):
-        covariance = covariance * self._squared_units()
+        covariance *= self._squared_units()
         return covariance[:, :, 0] if self._one_output else covariance
 
     def _squared_units(self):

@@ -75,8 +75,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
         chooses it.
     max_memory : int or str, optional
-        Most memory for the kernel matrix: bytes, or text such as "8GB". Checked before it is allocated.
-        None means what is free.
+        Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such
+        as "8GB". A call that needs more raises a MemoryError before it allocates any. None means what is free.
     n_jobs : int, optional
         Threads for kernels and linear algebra; None means as many as BLAS uses, -1 all processors.
     random_state : int, RandomState instance or None, default=None
@@ -303,6 +303,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
             In the rows' order, those of weight 0 included.
         """
         check_is_fitted(self)
+        self._require_memory(self._mixture.leave_one_out_bytes(), f"leave-one-out of {len(self._used):,} rows")
         log_proba = np.empty((len(self._used), len(self.classes_)))
         with blas_threads(thread_count(self.n_jobs)):
             log_proba[self._used] = self._mixture.leave_one_out()
@@ -313,6 +314,10 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     @property
     def _limit(self):
         return self.limit
+
+    @property
+    def _judged_by_leave_one_out(self):
+        return True
 
     def _posterior_of(self, candidate, data):
         return ClassPosterior(

@@ -5,7 +5,8 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
 from infwidth._floating_point import no_floating_point_errors
-from infwidth._recursion.tangent import tangents
+from infwidth._memory import require_memory
+from infwidth._recursion.tangent import tangent_bytes, tangents
 from infwidth.networks import MLP
 from infwidth.networks.base import check_network
 from infwidth.networks.layers import same_parameters
@@ -46,15 +47,17 @@ class _NetworkKernel(Kernel):
             duplicate rows: there it is the limit of rows about 1e-8 apart.
         """
         network = self._network()
-        K = getattr(network, self._limit)(X, Y)
+        kernel = getattr(network, self._limit)
         if not eval_gradient:
-            return K
+            return kernel(X, Y)
         if Y is not None:
             raise ValueError("the gradient of the kernel is available for Y=None only.")
         X = check_array(X, dtype=np.float64)
-        program = network.lower(X.shape[1])
+        n, program = len(X), network.lower(X.shape[1])
         directions = theta_directions(network, len(program.operations), X.shape[1])
-        return K, tangents(program, X, directions, ntk=self._limit == "ntk")
+        needed = 8 * n**2 + tangent_bytes(program, n, len(directions))
+        require_memory(needed, None, f"the gradient of a kernel matrix of {n:,} rows")
+        return kernel(X), tangents(program, X, directions, ntk=self._limit == "ntk")
 
     def diag(self, X):
         """Return the diagonal of the kernel matrix, shape (n_samples_X,), without the matrix."""

@@ -9,10 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.dynamics import (
+    DENSE_BYTES,
     Descent,
-    dense_kernel,
     largest_eigenvalue,
-    require_spectrum_memory,
     validated_time,
 )
 from infwidth._inference.ensemble import Ensemble
@@ -61,7 +60,7 @@ class NTKRegressor(BaseRegressor):
         How variances are learned, as for :class:`NNGPRegressor`: by the evidence of the Gaussian process with Θ as its
         prior, or by its leave-one-out density, whatever ``posterior`` and ``training_time`` are.
     normalize_y, feature_scaling, solver, max_memory, n_jobs, random_state, verbose
-        As for :class:`NNGPRegressor`. A finite time takes about 32n² bytes, and the time of all eigenvectors.
+        As for :class:`NNGPRegressor`. A finite time takes about 33n² bytes, and the time of all eigenvectors.
 
     Attributes
     ----------
@@ -229,12 +228,13 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _require_memory(self, n, n_factors):
-        if self.training_time != np.inf or self.learning_rate is not None:
-            require_spectrum_memory(n, self.max_memory)
-        elif self.posterior == "ensemble":
-            n_factors += 1  # K
-        super()._require_memory(n, n_factors)
+    def _model_bytes(self, n, n_factors, n_models):
+        if self.posterior == "ntkgp":
+            return super()._model_bytes(n, n_factors, n_models)
+        total = super()._model_bytes(n, n_factors + 1, n_models)  # K besides
+        if self.training_time == np.inf and self.learning_rate is None:
+            return total
+        return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2  # eigenvectors, and the work on the last
 
     def _predictives(self, kept):
         self.training_time_ = self._time(kept[0].posterior)
@@ -245,12 +245,12 @@ class NTKRegressor(BaseRegressor):
     def _ensemble(self, optimum, data, posterior):
         engine = KernelEngine(optimum.network.lower(data.X.shape[1]), n_jobs=self.n_jobs)
         prior = KernelSource(engine, posterior.source.own, "nngp")
-        return Ensemble(posterior, prior, self._descent(), self.training_time_, self.max_memory)
+        return Ensemble(posterior, prior, self._descent(), self.training_time_)
 
     def _time(self, posterior):
         if not isinstance(self.training_time, str):
             return float(self.training_time)
-        matrix = dense_kernel(posterior.source, self.max_memory)
+        matrix = posterior.source.full(posterior.source.own)
         random_state = check_random_state(self.random_state)
         ridges = posterior.noise_variance
         return validated_time(matrix, posterior.weight, ridges, posterior.Y, self._descent(), random_state)
@@ -262,6 +262,8 @@ class NTKRegressor(BaseRegressor):
         check_is_fitted(self)
         if self.posterior != "ensemble":
             raise ValueError(f"{method} is for posterior='ensemble': the Gaussian process has no training time.")
+        needed = sum(c.posterior.spectrum_bytes() for c in self._mixture.components)
+        self._require_memory(needed, f"{method}, with the eigenvectors of {len(self._data.Y):,} rows,")
 
     def _check_data(self, data):
         super()._check_data(data)

@@ -52,8 +52,8 @@ class NNGPRegressor(BaseRegressor):
         How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations for each
         distinct noise variance of the outputs; "auto" chooses it.
     max_memory : int or str, optional
-        Most memory for the kernel matrix: bytes, or text such as "8GB". Checked before it is allocated.
-        None means what is free.
+        Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such
+        as "8GB". A call that needs more raises a MemoryError before it allocates any. None means what is free.
     n_jobs : int, optional
         Threads for kernels and linear algebra; None means as many as BLAS uses, -1 all processors.
     random_state : int, RandomState instance or None, default=None

@@ -296,13 +296,13 @@ def test_parameters_that_are_refused(parameters, error, match):
 # Failures of fit
 
 
-@pytest.mark.parametrize("optimizer", [None, "lml"])
-def test_too_little_memory_is_said_before_any_kernel(monkeypatch, optimizer):
+@pytest.mark.parametrize(("optimizer", "n_models"), [(None, 1), ("lml", 5)])
+def test_too_little_memory_is_said_before_any_kernel(monkeypatch, optimizer, n_models):
     def fill(*_):
         raise AssertionError("the kernel was computed")
 
     monkeypatch.setattr(KernelSource, "fill", fill)
-    needed = LowerTiles.n_bytes(N)
+    needed = n_models * LowerTiles.n_bytes(N) + 2 * LowerTiles.column_bytes(N)  # and leave-one-out
     for max_memory in ("1KB", needed - 1):
         with pytest.raises(MemoryError, match=f"{N} rows needs {needed:,} bytes.*raise max_memory"):
             InfiniteNetClassifier(optimizer=optimizer, max_memory=max_memory).fit(X, y)

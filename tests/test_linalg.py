@@ -10,10 +10,10 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
-from infwidth._linalg import memory
+from infwidth import _memory as memory
 from infwidth._linalg.cholesky import JITTERS, Cholesky, NotPositiveDefiniteError, factorize
-from infwidth._linalg.memory import available_memory, memory_limit, require_memory
 from infwidth._linalg.tiles import LowerTiles
+from infwidth._memory import available_memory, memory_limit, require_memory
 from infwidth._progress import progress
 
 SHAPES = [(1, 4), (7, 16), (10, 5), (11, 4), (97, 10), (5, 1)]  # rows and tile: 1, 1, 2, 3, 10 and 5 block rows

@@ -86,6 +86,10 @@ class ClassPosterior:
         """Return what was added to the diagonal besides the noise."""
         return self._posterior.jitter
 
+    def leave_one_out_bytes(self):
+        """Return the most bytes that ``leave_one_out`` takes."""
+        return self._posterior.leave_one_out_bytes()
+
     def leave_one_out(self):
         """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
         _, mean, variance = self._leave_one_out()
@@ -154,6 +158,10 @@ class ClassMixture:
     def leave_one_out(self):
         """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
         return self._pooled([part.posterior.leave_one_out() for part in self.components])
+
+    def leave_one_out_bytes(self):
+        """Return the most bytes that leave-one-out takes."""
+        return max(part.posterior.leave_one_out_bytes() for part in self.components)
 
     def _pooled(self, log_probas):
         if len(log_probas) == 1:

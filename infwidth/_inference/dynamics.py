@@ -15,9 +15,7 @@ from scipy.linalg import eigh, eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.model_selection import KFold
 
-from infwidth._linalg.memory import require_memory
-
-DENSE_BYTES = 32  # times n²: the matrix, its eigenvectors and LAPACK's work space
+DENSE_BYTES = 24  # times n²: the matrix, which becomes its eigenvectors, and LAPACK's work space
 N_FOLDS, N_TIMES = 5, 100  # of the choice of a time
 INTEGER = 1e-6  # how far from an integer the number of steps may be
 
@@ -105,18 +103,6 @@ class Spectrum:
     def smooth(self, B, s):
         """Return W^½ U diag(s) Uᵀ W^½ B for B of shape (n, m): what makes weights of the training targets."""
         return self.root[:, None] * (self.vectors @ (s[:, None] * self.project(B)))
-
-
-def require_spectrum_memory(n, max_memory=None):
-    """Raise a MemoryError with the bytes needed unless the eigenvectors of n rows fit."""
-    task = f"the eigenvectors of {n:,} rows, for a finite training time or steps,"
-    require_memory(DENSE_BYTES * n**2, max_memory, task)
-
-
-def dense_kernel(source, max_memory=None):
-    """Return the matrix of a source, or raise a MemoryError where its eigenvectors do not fit."""
-    require_spectrum_memory(source.n, max_memory)
-    return source.full(source.own)
 
 
 def largest_eigenvalue(source, weight):

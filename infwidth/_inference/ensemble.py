@@ -13,9 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-from infwidth._inference.dynamics import Spectrum, dense_kernel
+from infwidth._inference.dynamics import DENSE_BYTES, Spectrum
 from infwidth._inference.posterior import (
-    MEAN_ROWS,
     at_least_rounding,
     copies,
     kernel_blocks,
@@ -38,12 +37,11 @@ class Ensemble:
         K, of the same rows.
     descent : Descent
     time : float
-    max_memory : int or str, optional
     """
 
-    def __init__(self, posterior, prior, descent, time, max_memory=None):
+    def __init__(self, posterior, prior, descent, time):
         self.source, self.prior, self.Y, self.weight = posterior.source, prior, posterior.Y, posterior.weight
-        self.groups, self.descent, self.max_memory = posterior.groups, descent, max_memory
+        self.groups, self.descent = posterior.groups, descent
         self.ridges = posterior.group_noise_variances
         self.tiles = LowerTiles(self.source.n)  # of K
         prior.fill(self.tiles)
@@ -53,8 +51,11 @@ class Ensemble:
     @cached_property
     def spectrum(self):
         """Eigenvalues and eigenvectors of Θ."""
-        matrix = dense_kernel(self.source, self.max_memory)
-        return Spectrum(matrix, self.weight, self.Y.shape[1])
+        return Spectrum(self.source.full(self.source.own), self.weight, self.Y.shape[1])
+
+    def spectrum_bytes(self):
+        """Return the most bytes that finding the spectrum takes: none where it is known."""
+        return 0 if "spectrum" in vars(self) else DENSE_BYTES * self.source.n**2
 
     def at(self, time):
         """Return the same ensemble at another time."""
@@ -94,8 +95,8 @@ class Ensemble:
         weights = [self._filters(time)[:, self.groups.group] * target for time in times]
         basis = spectrum.root[:, None] * spectrum.vectors
         means = np.empty((len(times), len(X), self.Y.shape[1]))
-        for block in row_blocks(len(X), MEAN_ROWS):
-            projected = process_mean(self.source, basis, X[block])
+        for block in kernel_blocks(len(X), self.source):
+            projected = self.source.dot(self.source.rows(X[block]), basis)
             for mean, weight in zip(means, weights, strict=True):
                 mean[block] = projected @ weight
         return means
@@ -138,6 +139,17 @@ class Ensemble:
             self._add_covariance(X, rows.nngp, weights, covariance)
             covariances.append(covariance)
         return mean, covariances
+
+    def joint_bytes(self, m):
+        """Return the most bytes that ``mean_and_covariances`` of m new inputs takes, its factors being known."""
+        n, n_groups = self.source.n, len(self.ridges)
+        smoothing = 0 if self.factors is not None else 3 * n * m
+        columns = min(m, COVARIANCE_COLUMNS) * (n + 2 * m)
+        return 8 * (min(n_groups, 3) * n * m + (n_groups + 1) * m**2 + max(smoothing, columns))
+
+    def leave_one_out_bytes(self):
+        """Return the most bytes that ``leave_one_out`` takes: four tile columns."""
+        return 4 * LowerTiles.column_bytes(self.source.n)
 
     def _add_covariance(self, X, prior, weights, covariance):
         """Add to the covariance of the start what training does to it, given A(x)ᵀ as blocks."""

@@ -7,6 +7,8 @@ import numpy as np
 from infwidth._inference.posterior import Posterior, sample_gaussian
 from infwidth._preprocessing import transform
 
+SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its copy and what is made of them
+
 
 @dataclass(frozen=True)
 class Component:
@@ -64,15 +66,34 @@ class Mixture:
 
     def mean_and_covariance(self, X, include_noise):
         """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs)."""
-        parts = [c.mean_and_covariance(X, include_noise) for c in self.components]
-        if len(parts) == 1:
-            return parts[0]
-        mean = sum(c.weight * part[0] for c, part in zip(self.components, parts, strict=True))
-        covariance = 0.0
-        for component, (own_mean, own) in zip(self.components, parts, strict=True):
-            apart = own_mean - mean
-            covariance = covariance + component.weight * (own + apart[:, None] * apart)
-        return mean, covariance
+        first, *others = self.components
+        origin, covariance = first.mean_and_covariance(X, include_noise)
+        covariance *= first.weight
+        shift = np.zeros_like(origin)  # of the mean from that of the first
+        for component in others:
+            own_mean, own = component.mean_and_covariance(X, include_noise)
+            apart = own_mean - origin
+            own += apart[:, None] * apart
+            own *= component.weight
+            covariance += own
+            shift += component.weight * apart
+        if others:
+            covariance -= shift[:, None] * shift
+        return origin + shift, covariance
+
+    def joint_bytes(self, m, n_samples=0):
+        """Return the most bytes that the covariance, or samples, of m new inputs take."""
+        posteriors = [c.posterior for c in self.components]
+        n_groups, n_outputs = len(posteriors[0].groups.noise_variances), posteriors[0].Y.shape[1]
+        law = max(posterior.joint_bytes(m) for posterior in posteriors)
+        if n_samples:
+            return max(law, 8 * (n_groups + SAMPLING_MATRICES) * m**2) + 8 * 3 * m * n_outputs * n_samples
+        total = 0 if len(posteriors) == 1 else n_outputs  # matrices of the sum over the components
+        return max(law + 8 * total * m**2, 8 * (max(n_groups, total) + n_outputs + total) * m**2)
+
+    def leave_one_out_bytes(self):
+        """Return the most bytes that leave-one-out takes."""
+        return max(c.posterior.leave_one_out_bytes() for c in self.components)
 
     def sample(self, X, n_samples, random_state, include_noise):
         """Draw joint samples, shape (m, n_outputs, n_samples): each from a component drawn by its weight."""

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import cholesky, eigh
 
 from infwidth._inference.evidence import share_of_mean
-from infwidth._linalg.cholesky import ROUNDING, factorize, require_factor_memory
+from infwidth._linalg.cholesky import ROUNDING, factorize
+from infwidth._linalg.tiles import LowerTiles
 from infwidth._preprocessing import row_noise
 
 BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
@@ -71,7 +72,6 @@ class Posterior:
     def __init__(self, source, Y, noise_variance, weight, *, max_memory=None, verbose=False):
         self.source, self.Y, self.weight = source, Y, weight
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
-        require_factor_memory(source.n, max_memory, n_matrices=len(self.groups.noise_variances))
         found = [
             factorize(source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose)
             for value in self.groups.noise_variances
@@ -183,6 +183,15 @@ class Posterior:
             np.fill_diagonal(covariances[-1], self._variances(rows, [solved])[:, 0])
         return mean, covariances
 
+    def joint_bytes(self, m):
+        """Return the most bytes that ``mean_and_covariances`` of m new inputs takes."""
+        n_groups = len(self.factors)
+        return 8 * m * (min(n_groups, 3) * self.source.n + (n_groups + 1) * m)
+
+    def leave_one_out_bytes(self):
+        """Return the most bytes that ``leave_one_out`` takes."""
+        return leave_one_out_bytes(self.source.n)
+
     @property
     def tiles(self):
         """How matrices are cut into tiles."""
@@ -205,6 +214,11 @@ class Posterior:
         prior = self.source.diagonal(rows)
         explained = [sum(np.einsum("ij,ij->j", tile, tile) for tile in solved) for solved in half_solved]
         return np.stack([at_least_rounding(prior - own, prior) for own in explained], axis=1)
+
+
+def leave_one_out_bytes(n):
+    """Return the most bytes that leave-one-out of a process takes: two tile columns."""
+    return 2 * LowerTiles.column_bytes(n)
 
 
 def at_least_rounding(variance, prior):

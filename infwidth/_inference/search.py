@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.optimize import minimize
 
-from infwidth._linalg.tiles import LowerTiles
+from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._recursion.engine import KernelEngine, KernelSource, NotFiniteError
 from infwidth._recursion.gradient import program_gradient
 from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
@@ -172,6 +172,15 @@ class Objective:
         raise LinAlgError(
             "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
         )
+
+
+def evidence_bytes(sizes, n_noises, leave_one_out=False, n_threads=1):
+    """Return the most bytes that an ``Objective`` takes, given the numbers of rows of its blocks."""
+    tiles = min(n_noises, 2) * sum(map(LowerTiles.n_bytes, sizes))
+    if not leave_one_out:
+        return tiles
+    n = max(sizes)
+    return tiles + min(n_threads, len(sizes)) * 8 * (n**2 + 3 * min(n, TILE) ** 2)  # B, and tiles of its products
 
 
 def differences(data, noise_variance):

@@ -20,8 +20,9 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._inference.blocks import neighbouring_blocks
-from infwidth._inference.search import Objective, Optimum, climb
+from infwidth._inference.search import Objective, Optimum, climb, evidence_bytes
 from infwidth._recursion.engine import NotFiniteError
+from infwidth._threads import thread_count
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
@@ -187,6 +188,13 @@ class Search:
         return max(climbs, key=lambda optimum: optimum.evidence)
 
 
+def learning_bytes(n, n_noises, max_rows, leave_one_out, n_jobs):
+    """Return the most bytes that the matrices of a search take, given n rows."""
+    n_rows = min(n, max_rows)
+    sizes = [n_rows] if n_rows <= WHOLE_ROWS else [BLOCK_ROWS] * (-(-n_rows // BLOCK_ROWS) + 1)
+    return evidence_bytes(sizes, n_noises, leave_one_out, thread_count(n_jobs))
+
+
 def merit(candidate, evidence=None):
     """Return the evidence less one for each learned variance (Akaike): what is gained by chance is no merit."""
     optimum = candidate.optimum
@@ -205,8 +213,8 @@ def condition(finalists, posterior_of, evidence_of, merit_of, *, average, inform
     merit_of : callable, (Candidate, float) -> float
         What is compared, given the evidence.
     average : bool
-        Whether to keep all whose weight matters (maths 6.16), or the best alone; then one posterior is in memory at
-        a time.
+        Whether to keep the best of each network whose weight matters (maths 6.16), or the best of all alone; then one
+        posterior is in memory at a time.
     informative : float, default=1.0
         Share of the rows whose evidence counts in the weights.
 
@@ -217,25 +225,26 @@ def condition(finalists, posterior_of, evidence_of, merit_of, *, average, inform
     evidence, weights : ndarray
         Theirs.
     posteriors : list of Posterior
-        Of those whose weight is not 0.
+        Of those whose weight is not 0, in the same order.
     """
-    if average:
-        posteriors = [posterior_of(candidate) for candidate in finalists]
-        values = [evidence_of(candidate, posterior) for candidate, posterior in zip(finalists, posteriors, strict=True)]
-    else:
-        values = [evidence_of(candidate, posterior_of(candidate)) for candidate in finalists[1:]]
-        posteriors = [posterior_of(finalists[0])]
-        values.insert(0, evidence_of(finalists[0], posteriors[0]))
-    merits = np.array(list(map(merit_of, finalists, values)))
-    order = np.argsort(-merits, kind="stable")
-    ranked, evidence = [finalists[place] for place in order], np.array(values)[order]
-    if average:
-        weights = _weights(informative * merits[order])
-        return ranked, evidence, weights, [posteriors[place] for place in order[weights > 0]]
-    if order[0] != 0:
-        del posteriors
-        posteriors = [posterior_of(ranked[0])]
-    return ranked, evidence, (np.arange(len(order)) == 0).astype(float), posteriors
+    (evidence, merits), posteriors = np.empty((2, len(finalists))), {}
+    for number, candidate in reversed(list(enumerate(finalists))):  # the most promising last, whose posterior stays
+        if not average:
+            posteriors.clear()
+        posteriors[number] = posterior_of(candidate)
+        evidence[number] = evidence_of(candidate, posteriors[number])
+        merits[number] = merit_of(candidate, evidence[number])
+        alike = [other for other in posteriors if finalists[other].place == candidate.place]
+        if len(alike) > 1:
+            del posteriors[min(alike, key=lambda other: merits[other])]
+    order, weights = np.argsort(-merits, kind="stable"), np.zeros(len(finalists))
+    kept = [number for number in order if number in posteriors] if average else [order[0]]
+    weights[kept] = _weights(informative * merits[kept])
+    if not average and order[0] not in posteriors:
+        posteriors.clear()
+        posteriors[order[0]] = posterior_of(finalists[order[0]])
+    ranked = [finalists[number] for number in order]
+    return ranked, evidence[order], weights[order], [posteriors[number] for number in order if weights[number] > 0]
 
 
 def _weights(merits):

@@ -7,8 +7,8 @@ LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
-from infwidth._linalg.memory import require_memory
 from infwidth._linalg.tiles import TILE, LowerTiles
+from infwidth._memory import require_memory
 from infwidth._progress import progress
 from infwidth._warnings import warn_user
 
@@ -142,12 +142,6 @@ class Cholesky:
             lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
 
 
-def require_factor_memory(n, max_memory=None, tile=TILE, n_matrices=1):
-    """Raise a MemoryError with the bytes needed unless the factor of n rows fits, and other matrices like it."""
-    task = f"the exact solver for {n:,} rows" + (f" and {n_matrices} matrices" if n_matrices > 1 else "")
-    require_memory(n_matrices * LowerTiles.n_bytes(n, tile), max_memory, task)
-
-
 def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):
     """Factor a kernel matrix plus a noise variance a row.
 
@@ -175,7 +169,7 @@ def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile
     LinAlgError
         If the matrix is not positive definite even with jitter.
     """
-    require_factor_memory(source.n, max_memory, tile)
+    require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")
     tiles = LowerTiles(source.n, tile)
     scale = float(np.mean(source.diagonal()))
     for jitter in (0.0, *(scale * step for step in JITTERS)):

@@ -32,6 +32,11 @@ class LowerTiles:
         sizes = np.diff(_edges(n, tile)).tolist()
         return 8 * (sum(sizes) ** 2 + sum(size**2 for size in sizes)) // 2
 
+    @staticmethod
+    def column_bytes(n, tile=TILE):
+        """Return the bytes of n rows of the widest tile column."""
+        return 8 * n * int(np.diff(_edges(n, tile)).max())
+
     @property
     def n(self):
         """Number of rows of the matrix."""

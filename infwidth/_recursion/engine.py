@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from infwidth._memory import require_memory
 from infwidth._recursion.fused import fused_pass
 from infwidth._recursion.program import Program
 from infwidth._recursion.rows import Rows, compute_rows, encode
@@ -183,4 +184,6 @@ class KernelSource:
 
 
 def _outputs(shape, nngp, ntk):
+    n, m = shape
+    require_memory(8 * n * m * (nngp + ntk), None, f"a kernel matrix of {n:,} and {m:,} rows")
     return tuple(np.empty(shape) if wanted else NOT_WANTED for wanted in (nngp, ntk))

@@ -12,6 +12,8 @@ from infwidth._recursion.program import Affine
 from infwidth._recursion.rows import parameters_of, walk_rows
 from infwidth.activations.base import N_COEFFICIENTS
 
+WORKING_MATRICES = 10  # that a step of one direction holds besides those that are kept
+
 
 def tangents(program, X, directions, *, ntk=False):
     """Return derivatives of the kernel matrix of X along p directions.
@@ -35,6 +37,12 @@ def tangents(program, X, directions, *, ntk=False):
     for index, direction in enumerate(directions):
         result[:, :, index] = _along(program, inputs, *primal, direction, ntk)
     return result
+
+
+def tangent_bytes(program, n, n_directions):
+    """Return the most bytes that ``tangents`` of n rows takes."""
+    kept = [2 if isinstance(operation, Affine) else 7 for operation in program.operations]
+    return 8 * (n_directions + sum(kept) + WORKING_MATRICES) * n**2
 
 
 def _primal(program, inputs, ntk):

@@ -1,12 +1,14 @@
 """Finite random networks, and their training by gradient descent."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
 from infwidth._floating_point import no_floating_point_errors
+from infwidth._memory import require_memory
 from infwidth._recursion.program import Dual
 from infwidth._validation import require_numbers
 from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
@@ -52,6 +54,8 @@ class FiniteNetwork:
     ------
     ValueError
         If a width or a count is not a positive integer, or the network does not fit the number of features.
+    MemoryError
+        If the weights, or later the kernels, do not fit, with the bytes that they need.
 
     Examples
     --------
@@ -80,7 +84,10 @@ class FiniteNetwork:
         self.n_outputs = n_outputs
         self.n_networks = n_networks
         self._program = network.lower(n_features)
-        self._layers = draw(self._program, self._sizes(width), n_networks or 1, check_random_state(random_state))
+        sizes = self._sizes(width)
+        n_weights = sum(n_inputs * n_units for n_inputs, n_units in pairwise(sizes))
+        require_memory(2 * 8 * (n_networks or 1) * n_weights, None, f"{n_networks or 1} x {n_weights:,} weights")
+        self._layers = draw(self._program, sizes, n_networks or 1, check_random_state(random_state))
 
     @property
     def weights_(self):
@@ -121,6 +128,7 @@ class FiniteNetwork:
         -------
         ndarray of shape (n_networks, n_samples, m_samples)
         """
+        self._require_kernel_memory(X, Y, n_arrays=1)
         left = self._features(X)
         right = left if Y is None else self._features(Y, "Y")
         last = self._layers[-1]
@@ -146,6 +154,7 @@ class FiniteNetwork:
         ValueError
             If an activation has no derivative (sign, the unit step).
         """
+        self._require_kernel_memory(X, Y, n_arrays=4)
         total = 0.0
         for output in range(self.n_outputs):
             left = list(self._output_gradients(X, output))
@@ -280,6 +289,11 @@ class FiniteNetwork:
 
     def _features(self, X, name="X"):
         return forward(self._layers, self._rows(X, name))[-2]
+
+    def _require_kernel_memory(self, X, Y, n_arrays):
+        n, m = len(X), len(X if Y is None else Y)
+        needed = 8 * n_arrays * (self.n_networks or 1) * n * m
+        require_memory(needed, None, f"the kernels of {self.n_networks or 1} networks, {n:,} x {m:,} rows")
 
     def _output_gradients(self, X, output, name="X"):
         """Return each dense layer, its inputs, and the gradient of one output in its units: last to first."""

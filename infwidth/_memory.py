@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+THREADS_BYTES = 256 * 2**20  # of address space that threads, their stacks and BLAS take besides matrices
 
 
 def memory_limit(max_memory=None):
@@ -35,8 +36,8 @@ def require_memory(needed, max_memory, task):
 
 
 def available_memory():
-    """Return the bytes a process can still take: of the machine, and of its control group where that is less."""
-    candidates = [_machine_memory(), _control_group_memory()]
+    """Return the bytes a process can still take: of the machine, its control group, and the limits of the process."""
+    candidates = [_machine_memory(), _control_group_memory(), *_process_memory()]
     return min(value for value in candidates if value is not None)
 
 
@@ -66,3 +67,20 @@ def _control_group_memory():
         return max(0, int(limit) - used)
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _process_memory():
+    """Return what is left of address space and of data where they are limited (``ulimit -v`` and ``-d``)."""
+    try:
+        import resource  # noqa: PLC0415  # Windows has none
+
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        used = {resource.RLIMIT_AS: "VmSize", resource.RLIMIT_DATA: "VmData"}
+        limits = [(resource.getrlimit(kind)[0], status[name]) for kind, name in used.items()]
+    except (ImportError, OSError, KeyError):
+        return []
+    return [
+        max(0, limit - 1024 * int(size.split()[0]) - THREADS_BYTES)
+        for limit, size in limits
+        if limit not in (resource.RLIM_INFINITY, -1)
+    ]
