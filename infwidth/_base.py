@@ -23,7 +23,6 @@ from infwidth._linalg.tiles import LowerTiles
 from infwidth._memory import memory_limit, require_memory
 from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform, with_names
 from infwidth._recursion.engine import KernelEngine, KernelSource
-from infwidth._warnings import warn_user
 from infwidth._threads import blas_threads, solver_threads, thread_count
 from infwidth._validation import (
     require_bool,
@@ -33,6 +32,7 @@ from infwidth._validation import (
     require_positive,
     shown,
 )
+from infwidth._warnings import warn_user
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
 from infwidth.networks.base import check_network

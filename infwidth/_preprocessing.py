@@ -12,8 +12,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_n_features, _check_sample_weight, check_is_fitted, validate_data
 
 from infwidth._floating_point import no_floating_point_errors
-from infwidth._warnings import warn_user
 from infwidth._validation import require_numbers
+from infwidth._warnings import warn_user
 
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
