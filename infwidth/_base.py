@@ -17,7 +17,7 @@ from infwidth._inference.classes import ClassPosterior
 from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.mixture import Component
 from infwidth._inference.posterior import Posterior, leave_one_out_bytes
-from infwidth._inference.search import Data, Optimum
+from infwidth._inference.search import Data, Optimum, at_bounds
 from infwidth._inference.selection import Candidate, Search, Settings, condition, learning_bytes
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._memory import memory_limit, require_memory
@@ -161,6 +161,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             weight * relevance(candidate.optimum.network, datasets[candidate.scaling])
             for weight, candidate in zip(weights, ranked, strict=True)
         )
+        if self.optimizer is not None:
+            _warn_at_bounds([network for network, weight in zip(self.networks_, weights, strict=True) if weight > 0])
         in_use = [candidate for weight, candidate in zip(weights, ranked, strict=True) if weight > 0]
         self._keep(
             [
@@ -315,6 +317,18 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 def default_networks():
     """Return the networks that compete where none is given."""
     return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
+
+
+def _warn_at_bounds(networks):
+    """Warn where learned variances ended at their bounds, as scikit-learn's Gaussian processes do."""
+    ended = [f"{name} of {network} at {bound:.0e}" for network in networks for name, bound in at_bounds(network)]
+    if ended:
+        warn_user(
+            f"learned variances ended at their bounds: {'; '.join(ended)}. The data ask for a limit of the network, "
+            "such as steps (activation 'sign') for a large weight_variance of 'erf': give such a network, or a smaller "
+            "prior_std, which keeps variances nearer to their starts.",
+            ConvergenceWarning,
+        )
 
 
 def _scaled(data, scalers):

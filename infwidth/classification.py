@@ -104,7 +104,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         are equal, half of it given those with other inputs. From a random sample of 2000 rows or more, times n over
         their number, where there are more.
     network_weights_ : ndarray of shape (n_networks,)
-        Their weights in predictions: (1, 0, …) where the best alone is kept.
+        Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)

@@ -77,7 +77,7 @@ class NNGPRegressor(BaseRegressor):
         Their log marginal likelihoods, of all rows; with ``optimizer="loo"`` their leave-one-out log predictive
         densities.
     network_weights_ : ndarray of shape (n_networks,)
-        Their weights in predictions: (1, 0, …) where the best alone is kept.
+        Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)

@@ -22,6 +22,7 @@ from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_g
 # Of the mean kernel diagonal, added to the noise: the first one that factors.
 NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
+AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 MAX_ITERATIONS = 200
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
@@ -280,6 +281,16 @@ def climb(
         objective.n_evaluations,
         center,
     )
+
+
+def at_bounds(network):
+    """Return the learned variances that ended at a bound, as pairs of a name and the bound."""
+    return [
+        (name, float(np.exp(bound)))
+        for name, values in free_hyperparameters(network).items()
+        for bound in LOG_BOUNDS
+        if np.any(np.abs(np.log(values) - bound) < AT_BOUND)
+    ]
 
 
 def _wall(theta, best):

@@ -213,7 +213,7 @@ def condition(finalists, posterior_of, evidence_of, merit_of, *, average, inform
     merit_of : callable, (Candidate, float) -> float
         What is compared, given the evidence.
     average : bool
-        Whether to keep the best of each network whose weight matters (maths 6.16), or the best of all alone; then one
+        Whether to keep the best with each network whose weight matters (maths 6.16), or the best of all alone; then one
         posterior is in memory at a time.
     informative : float, default=1.0
         Share of the rows whose evidence counts in the weights.
