@@ -194,6 +194,7 @@ class RectifiedPower(BaseActivation):
 
     @property
     def family(self):
+        """The closed form for this power."""
         return (STEP, RECTIFIER, SQUARED_RECTIFIER)[self._power()]
 
     @property
