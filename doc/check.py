@@ -1,6 +1,9 @@
-"""What must hold for the pages and the site, beyond what Sphinx warns of; ends with an error that lists what is missing.
+"""What must hold for the pages and the site beyond what Sphinx warns of.
 
-    sphinx-build -W doc SITE && python doc/check.py SITE
+    python doc/check.py SITE
+
+Every public name has an entry on the site, plain docutils has nothing to complain of in the pages, and the site
+loads nothing from other machines. It ends with an error that lists what does not hold.
 """
 
 import inspect

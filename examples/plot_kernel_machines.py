@@ -79,9 +79,13 @@ for name, (X, y) in tables.items():
 
 uncalibrated = InfiniteNetClassifier(calibration=None, random_state=0).fit(X_train, y_train)
 figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+losses = []
 for axes, model, title in zip(panels, (uncalibrated, classifier), ("softmax of the scores", "calibrated"), strict=True):
     probability = model.predict_proba(X_test)[:, 1]
+    losses.append(log_loss(y_test, probability))
     CalibrationDisplay.from_predictions(y_test, probability, n_bins=8, strategy="quantile", ax=axes)
     axes.set(xlabel="predicted probability", ylabel="share of patients", xlim=(0, 1), ylim=(0, 1))
-    axes.set_title(f"{title}: log loss {log_loss(y_test, probability):.3f}", fontsize=10)
+    axes.set_title(f"{title}: log loss {losses[-1]:.3f}", fontsize=10)
+assert uncalibrated.predict_proba(X_test).max() < 0.9
+assert losses[1] < losses[0] - 0.05
 plt.show()

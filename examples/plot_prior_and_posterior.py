@@ -48,8 +48,26 @@ figure.suptitle("functions from the prior")
 # %%
 # ReLU networks draw functions that bend most near zero and become straight lines far away. The error function
 # saturates, so its functions level off. With one hidden layer the activation ``"rbf"`` gives the
-# squared-exponential kernel exactly: its functions look the same everywhere.
-#
+# squared-exponential kernel exactly: its functions look the same everywhere. The variances of differences along x,
+# which follow from the kernel, say all of this in numbers.
+
+
+def variance_of_differences(network, order):
+    """Return the prior variance of differences of an order: of slopes for 1, of bends for 2."""
+    return np.diff(np.diff(network.nngp(X), order, axis=0), order, axis=1).diagonal()
+
+
+end, middle = 0, len(x) // 2
+for depth in (1, 4):
+    bends = variance_of_differences(networks[f"ReLU, depth {depth}"], order=2)
+    assert bends[end] < bends[middle] / 5
+slopes = variance_of_differences(networks["erf, depth 1"], order=1)
+assert slopes[end] < slopes[middle] / 5
+K = networks["RBF, depth 1"].nngp(X)
+rate = -np.log(K[end, 1] / K[end, end]) / (x[1] - x[0]) ** 2
+assert np.allclose(K, K[end, end] * np.exp(-rate * (x[:, None] - x) ** 2))
+
+# %%
 # The posterior
 # -------------
 # The same networks, conditioned on eight observations. ``optimizer=None`` keeps the variances that are given, and
@@ -77,5 +95,12 @@ figure.suptitle("functions from the posterior")
 # %%
 # The evidence, ``log_marginal_likelihood_value_``, says how probable these observations were under each prior. It
 # compares networks without a held-out set, and by default ``NNGPRegressor`` learns the variances that make it large.
+
+for name, network in networks.items():
+    model = NNGPRegressor(network, noise_variance=0.01, feature_scaling=None, normalize_y=False)
+    given = model.set_params(optimizer=None).fit(x_train[:, None], y_train).log_marginal_likelihood_value_
+    learned = model.set_params(optimizer="lml").fit(x_train[:, None], y_train).log_marginal_likelihood_value_
+    print(f"{name}: log evidence {given:.1f} as given, {learned:.1f} learned")
+    assert learned > given
 
 plt.show()

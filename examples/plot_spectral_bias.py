@@ -26,13 +26,18 @@ angle = 2 * np.pi * np.arange(n) / n
 X = np.column_stack([np.cos(angle), np.sin(angle)])
 networks = {"relu, depth 1": MLP(1, "relu"), "relu, depth 3": MLP(3, "relu"), "erf, depth 1": MLP(1, "erf")}
 
+falls = {}
 figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for (name, network), marker in zip(networks.items(), "osD", strict=True):
-    axes.semilogy(np.fft.rfft(network.ntk(X)[0]).real[:13] / n, marker=marker, ms=4, label=name)
+    eigenvalues = np.fft.rfft(network.ntk(X)[0]).real[:13]
+    axes.semilogy(eigenvalues / n, marker=marker, ms=4, label=name)
+    falls[name] = eigenvalues[1] / eigenvalues[12]
 axes.set_xticks(range(0, 13, 2))
 axes.set_xlabel("frequency on the circle")
 axes.set_ylabel("eigenvalue of the NTK / number of rows")
 axes.legend()
+print("eigenvalue of frequency 1 over that of 12:", {name: f"{fall:.0e}" for name, fall in falls.items()})
+assert falls["erf, depth 1"] > 100 * max(falls["relu, depth 1"], falls["relu, depth 3"])
 
 # %%
 # An eigenvalue :math:`\lambda` means a rate :math:`\lambda / n`: along its eigenvectors the error after the training
@@ -55,15 +60,23 @@ model = NTKRegressor(network, **given).fit(X, y)
 times = np.geomspace(0.1, 3000.0, 60)
 left = np.array([(y - mean) @ waves.T / (n / 2) for mean in model.staged_predict(X, times)])
 
-finite = FiniteNetwork(network, width=2000, n_features=2, n_networks=5, random_state=0)
 n_steps = np.array([0, 2, 6, 20, 60, 200, 600])
-outputs = finite.staged_forward(X, X, y, learning_rate=0.25, n_steps=n_steps)[..., 0]
-errors = (y - outputs.mean(axis=1)) @ waves.T
+
+
+def left_by_networks(width):
+    """Return what five trained networks leave of each cosine, after each number of steps but the first."""
+    finite = FiniteNetwork(network, width=width, n_features=2, n_networks=5, random_state=0)
+    outputs = finite.staged_forward(X, X, y, learning_rate=0.25, n_steps=n_steps)[..., 0]
+    errors = (y - outputs.mean(axis=1)) @ waves.T
+    return errors[1:] / errors[0]
+
+
+wide = left_by_networks(width=2000)
 
 figure, (axes, below) = plt.subplots(2, 1, figsize=(9, 6), sharex=True, layout="constrained")
 for place, frequency in enumerate(frequencies):
     axes.semilogx(times, left[:, place], color=f"C{place}", label=f"frequency {frequency}")
-    axes.plot(0.25 * n_steps[1:], errors[1:, place] / errors[0, place], "o", ms=4, color=f"C{place}")
+    axes.plot(0.25 * n_steps[1:], wide[:, place], "o", ms=4, color=f"C{place}")
 axes.plot([], [], "o", ms=4, color="0.5", label="networks of width 2000")
 axes.set_ylabel("share of each cosine still to learn")
 figure.legend(loc="outside right upper")
@@ -77,8 +90,18 @@ below.set_ylabel("training loss of the mean")
 
 rates = np.fft.rfft(network.ntk(X)[0]).real[frequencies] / n
 exact = np.exp(-np.outer(times, rates))
+loss = 0.25 * (exact**2).sum(axis=1)
 print(f"largest difference of the lines: {np.abs(left - exact).max():.0e}")
-print(f"largest difference of the loss: {np.abs(model.training_loss(times) - 0.25 * (exact**2).sum(axis=1)).max():.0e}")
+print(f"largest difference of the loss: {np.abs(model.training_loss(times) - loss).max():.0e}")
+assert np.allclose(left, exact, atol=1e-10)
+assert np.allclose(model.training_loss(times), loss, atol=1e-10)
+
+limit = np.exp(-np.outer(0.25 * n_steps[1:], rates))
+behind = {"2000": (wide - limit)[-1], "200": (left_by_networks(width=200) - limit)[-1]}
+for width, values in behind.items():
+    print(f"width {width}, behind the limit at the last time: {values.round(3)}")
+assert np.all(behind["2000"][2:] > 0.02)
+assert np.all(behind["200"][2:] > behind["2000"][2:])
 
 # %%
 # Stopping early
@@ -94,9 +117,13 @@ stages = {f"time {validated.training_time_:.0f}, validated": validated.training_
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 axes.plot(np.degrees(angle), waves[0] + waves[1], "k--", lw=1, label="target")
 axes.plot(np.degrees(angle), noisy, "k.", label="observations")
+errors = []
 for mean, name in zip(validated.staged_predict(X, stages.values()), stages, strict=True):
     axes.plot(np.degrees(angle), mean, label=name)
-    print(f"{name}: root mean squared error to the target {np.sqrt(np.mean((mean - waves[0] - waves[1]) ** 2)):.2f}")
+    errors.append(np.sqrt(np.mean((mean - waves[0] - waves[1]) ** 2)))
+    print(f"{name}: root mean squared error to the target {errors[-1]:.2f}")
+assert errors[0] < errors[1] / 2
+assert np.allclose(mean, noisy, atol=1e-6)  # the last mean, that of the end of training
 axes.set_xlabel("angle in degrees")
 axes.set_xticks(range(0, 361, 90))
 axes.legend()

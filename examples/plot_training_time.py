@@ -64,7 +64,11 @@ figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncol
 
 print("std of the output, mean over x")
 for time, (_, std), paths in zip(times, stages, outputs, strict=True):
-    print(f"time {time:3g}: infinite width {std.mean():.3f}, 40 networks {paths.std(axis=0, ddof=1).mean():.3f}")
+    spread = paths.std(axis=0, ddof=1).mean()
+    print(f"time {time:3g}: infinite width {std.mean():.3f}, 40 networks {spread:.3f}")
+    assert abs(spread / std.mean() - 1) < 0.11
+at_rows = np.searchsorted(x, x_train)
+assert stages[-1][1][at_rows].max() < stages[-1][1].max() / 3  # they agree where there are rows
 
 # %%
 # Three posteriors of one network
@@ -81,12 +85,15 @@ models = {
     "NTK-GP": NTKRegressor(network, posterior="ntkgp", **given),
 }
 figure, panels = plt.subplots(1, 3, figsize=(10, 3.4), sharey=True, layout="constrained")
+means, stds = {}, {}
 for axes, (name, posterior) in zip(panels, models.items(), strict=True):
     posterior.fit(X_train, y_train)
-    mean, std = posterior.predict(X), posterior.predict_std(X, include_noise=False)
+    mean, std = means[name], stds[name] = posterior.predict(X), posterior.predict_std(X, include_noise=False)
     axes.fill_between(x, mean - 2 * std, mean + 2 * std, alpha=0.25, lw=0)
     axes.plot(x, mean, lw=2)
     axes.plot(x_train, y_train, "ko", ms=4)
     axes.set_title(f"{name}: std at 1.5 is {std[-1]:.2f}", fontsize=10)
+assert np.allclose(means["trained ensemble"], means["NTK-GP"])
+assert stds["trained ensemble"][-1] < stds["NTK-GP"][-1] / 2
 
 plt.show()

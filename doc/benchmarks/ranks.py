@@ -3,12 +3,12 @@
     python doc/benchmarks/ranks.py                    # print and draw the results in doc/benchmarks/results
     python doc/benchmarks/ranks.py --data-dir DATA    # first run what is missing there
 
-DATA holds what uci_regression.py and uci_classification.py say, and uci_regression_more/<name>.npz of the same form; the
-programs and their settings are of those two scripts, and all must be installed. Tables: for regression the first two
-splits of all sets but protein, whose 41,157 rows take tens of minutes, and gas, on whose 128 features the Gaussian
-process with a length scale for each does; for classification the first two hold-outs of all sets with up to 1000 rows.
-Rank 1 is the best of a table, ties share their ranks. A table that a program did not finish counts for none of
-them, and is named.
+DATA holds what uci_regression.py and uci_classification.py say, and uci_regression_more/<name>.npz of the same form.
+The programs and their settings are of those two scripts, and all must be installed. Tables: for regression the first
+two splits of all sets but protein, whose 41,157 rows take tens of minutes, and gas, on whose 128 features the Gaussian
+process with a length scale for each does; for classification the first two hold-outs of all sets with up to 1000
+rows. Rank 1 is the best of a table, ties share their ranks. A table that a program did not finish counts for none
+of them, and is named.
 """
 
 import argparse

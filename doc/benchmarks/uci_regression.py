@@ -119,7 +119,8 @@ def realmlp(X, y, X_new):
     from pytabkit import RealMLP_TD_Regressor
 
     held_out, kept = a_fifth(len(y))
-    model = RealMLP_TD_Regressor(device="cpu", n_threads=1, random_state=0).fit(X[kept], y[kept], X[held_out], y[held_out])
+    model = RealMLP_TD_Regressor(device="cpu", n_threads=1, random_state=0)
+    model.fit(X[kept], y[kept], X[held_out], y[held_out])
     std = np.sqrt(np.mean((model.predict(X[held_out]) - y[held_out]) ** 2))
     return model.predict(X_new), np.full(len(X_new), std)
 
