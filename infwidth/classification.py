@@ -32,7 +32,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     Parameters
     ----------
     network : Network, optional
-        Architecture with its variances. None means that a few networks (activations and depths) are learned, and
+        Architecture with its variances. None means that four networks (activations and depths) are learned, and
         their probabilities averaged with weights that follow from their leave-one-out log loss; on more than 2000
         rows the best alone is kept. With ``optimizer=None`` it means ``MLP()``.
     limit : {"nngp", "ntk"}, default="nngp"

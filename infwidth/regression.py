@@ -13,7 +13,7 @@ class NNGPRegressor(BaseRegressor):
     Parameters
     ----------
     network : Network, optional
-        Architecture with its variances. None means that a few networks (activations and depths) are learned, and
+        Architecture with its variances. None means that four networks (activations and depths) are learned, and
         averaged with weights that follow from their evidence; on more than 2000 rows the best alone is kept. With
         ``optimizer=None`` it means ``MLP()``.
     noise_variance : float or array-like of shape (n_outputs,), default=0.1

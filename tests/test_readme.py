@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from infwidth._base import default_networks
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # a ```python block, and the ```text block that follows it directly, if any
@@ -33,6 +35,14 @@ def test_readme_links_lead_somewhere():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "doc/guide.rst", "examples/quickstart.py"])
+def test_a_page_says_how_many_networks_are_averaged(page):
+    count = ["one", "two", "three", "four", "five", "six"][len(default_networks()) - 1]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"{count} networks" in text
+    assert "a few networks" not in text
 
 
 @pytest.mark.parametrize("page", PAGES)
