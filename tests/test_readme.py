@@ -4,6 +4,8 @@ import contextlib
 import doctest
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,15 @@ def test_readme_links_lead_somewhere():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_readme_ranks_are_those_of_the_results(tmp_path):
+    script = ROOT / "doc" / "benchmarks" / "ranks.py"
+    command = [sys.executable, str(script), "--picture", str(tmp_path / "ranks.png")]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = re.findall(r"^\| (\w.*?) \| (\d\.\d\d) \| (\d\.\d\d) \|", README, flags=re.MULTILINE)
+    assert len(rows) == 12
+    assert [row for row in rows if f"| {' | '.join(row)} |" not in printed] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "doc/guide.rst", "examples/quickstart.py"])

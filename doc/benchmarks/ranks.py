@@ -93,22 +93,26 @@ def ranks(values, score):
     return rankdata((-values if score in LARGER_IS_BETTER else values).round(12), axis=0)
 
 
-def print_table(kind, names, values, others):
-    """Print mean ranks, and on how many sets NNGPRegressor or InfiniteNetClassifier is better, level and worse."""
-    ours = next(iter(PROGRAMS[kind].values()))
+def print_tables(kind, names, values, others):
+    """Print mean ranks, and on how many tables the estimator of this package is better, level and worse."""
+    programs = list(PROGRAMS[kind].values())
+    all_ranks = [ranks(values[..., place], score) for place, score in enumerate(SCORES[kind])]
     print(f"{kind}, {len(names)} tables: {', '.join(names)}")
     if others:
         print(f"not finished by all, left out: {', '.join(others)}")
-    columns = [f"rank in {score} | better, level, worse" for score in SCORES[kind]]
-    print(f"\n| | {' | '.join(columns)} |\n|---|---|---|---|---|")
-    all_ranks = [ranks(values[..., place], score) for place, score in enumerate(SCORES[kind])]
-    for row, program in enumerate(PROGRAMS[kind].values()):
-        cells = [program]
-        for rank in all_ranks:
-            duel = [np.sum(compare(rank[0], rank[row])) for compare in (np.less, np.equal, np.greater)]
-            cells += [f"{rank[row].mean():.2f}", ", ".join(map(str, duel)) if program != ours else ""]
-        print(f"| {' | '.join(cells)} |")
+    header = f"| {' | '.join(SCORES[kind])} |\n|---|---|---|"
+    print(f"\n| mean rank {header}")
+    for row, program in enumerate(programs):
+        print(f"| {program} | {' | '.join(f'{rank[row].mean():.2f}' for rank in all_ranks)} |")
+    print(f"\n| {programs[0]} better, level, worse {header}")
+    for row, program in enumerate(programs[1:], start=1):
+        print(f"| {program} | {' | '.join(duel(rank[0], rank[row]) for rank in all_ranks)} |")
     print()
+
+
+def duel(ours, theirs):
+    """Return on how many tables ours are better, level and worse."""
+    return ", ".join(str(np.sum(compare(ours, theirs))) for compare in (np.less, np.equal, np.greater))
 
 
 def draw(results, path):
@@ -141,7 +145,7 @@ def main():
         run(args.data_dir)
     results = {kind: scores(kind) for kind in RESULTS}
     for kind, result in results.items():
-        print_table(kind, *result)
+        print_tables(kind, *result)
     draw(results, args.picture)
 
 
