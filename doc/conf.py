@@ -54,9 +54,9 @@ html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 
 
 def _escape_signatures(app, what, name, obj, options, lines):
-    """Shapes and signatures, "(n_features_in_,)" and "(y, *, weight)", hold no references and no emphasis."""
+    """Shapes and signatures, "(n_features_in_,)" and "(y, *, weight, **rest)", hold no references and no emphasis."""
     lines[:] = [re.sub(r"(?<=[( ])(\w+)_(?=[,)])", r"\1\\_", line) for line in lines]
-    lines[:] = [re.sub(r"(?<=, )\*(?=, )", r"\\*", line) for line in lines]
+    lines[:] = [re.sub(r"(?<=, )\*{1,2}(?=, |\w+\))", lambda stars: "\\*" * len(stars[0]), line) for line in lines]
 
 
 def _drop_foreign_labels(app, what, name, obj, options, lines):
