@@ -1,28 +1,23 @@
 """What the estimators share: their parameters, learning, and conditioning on all rows."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._callbacks import CallbackSupportMixin, Monitor
-from infwidth._inference.classes import ClassPosterior
-from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
-from infwidth._inference.mixture import Component
-from infwidth._inference.posterior import Posterior, leave_one_out_bytes
-from infwidth._inference.search import Data, Optimum, at_bounds
-from infwidth._inference.selection import Candidate, Search, Settings, condition, learning_bytes
+from infwidth._inference.posterior import leave_one_out_bytes
+from infwidth._inference.search import LOG_BOUNDS, Model, at_bound
+from infwidth._inference.selection import Search, Settings, learning_bytes
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._memory import memory_limit, require_memory
-from infwidth._preprocessing import FEATURE_SCALINGS, feature_scalers, transform, with_names
-from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._preprocessing import FEATURE_SCALINGS, with_names
 from infwidth._threads import blas_threads, solver_threads, thread_count
 from infwidth._validation import (
     require_bool,
@@ -42,21 +37,6 @@ OPTIMIZERS = ("lml", "loo", None)
 SOLVERS = ("auto", "cholesky")
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A posterior in use: its weight, what was learned, and the scaling and the data of its features."""
-
-    weight: float
-    optimum: Optimum
-    scaler: object
-    data: Data
-    posterior: Posterior | ClassPosterior
-
-    def component(self, predictive):
-        """Return what the mixture needs of it, with what predicts."""
-        return Component(self.weight, predictive, self.scaler, self.optimum.noise_variance)
 
 
 def all_or_nothing(fit):
@@ -79,160 +59,120 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     """Base of the estimators, which store these parameters: see ``NNGPRegressor``."""
 
     _limit: str  # the kernel that is the prior
-    _relevance_std: float  # of the prior of single input variances, in units of ``prior_std``
-    _refine: bool  # whether finalists are those with the largest evidence, refined on all of few rows too
-    _merit: Callable  # (candidate, evidence) -> what candidates are compared by
 
-    def _fit(self, X, y, data, noise_variance, earlier):
-        """Learn, and condition the process on ``data``: the rows in use of X and y, which are for callbacks.
+    def _task_options(self):
+        """Return what tasks take of the parameters."""
+        return {
+            "feature_scaling": self.feature_scaling,
+            "learns": self.optimizer is not None,
+            "limit": self._limit,
+            "by_leave_one_out": self.optimizer == "loo",
+            "n_jobs": self.n_jobs,
+            "max_memory": self.max_memory,
+            "verbose": bool(self.verbose),
+        }
 
-        The noise variances have the shape (n_noises,) of the data.
-        """
-        self._check_data(data)
-        scalers = feature_scalers(self.feature_scaling, data.X, data.weight, choose=self.optimizer is not None)
-        self._require_memory(self._fit_bytes(data, noise_variance), f"a fit of {len(data.Y):,} rows")
+    @contextmanager
+    def _monitored(self, X, y, n):
+        """Enclose the work of a fit of n rows in use; X and y are for callbacks."""
         monitor = Monitor(self, self.verbose)
-        with monitor.fit(X, y), blas_threads(solver_threads(len(data.Y), self.n_jobs)):
-            finalists, self.converged_ = self._finalists(data, scalers, noise_variance, earlier, monitor)
-            with monitor.task("condition"):
-                self._condition(finalists, scalers, _scaled(data, scalers))
-        return self
+        with monitor.fit(X, y), blas_threads(solver_threads(n, self.n_jobs)):
+            yield monitor
 
-    def _finalists(self, data, scalers, noise_variance, earlier, monitor):
-        """Return what competes for all rows, and whether learning ended by itself.
+    def _learn(self, task, noise_variance, monitor):
+        """Return the models that compete for all rows, the most promising first, and whether learning ended by itself.
 
-        That is learned candidates, the best first, or the network as it is.
+        Those are learned models, or the network as it is.
+
+        Parameters
+        ----------
+        task : Task
+        noise_variance : ndarray of shape (n_noises,)
+            Of the task's data.
+        monitor : Monitor
         """
         if self.optimizer is None:
             network = MLP() if self.network is None else clone(self.network)
-            return [Candidate(0, 0, Optimum(network, noise_variance, np.nan, True, 0))], True
-        varying = data.varying()
-        learned = data.of_noises(varying)
-        # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = learned if self.optimizer == "loo" else learned.merged()[0]
-        settings = Settings(
-            limit=self._limit,
-            evidence=leave_one_out if self.optimizer == "loo" else log_marginal_likelihood,
-            optimizer=self.optimizer if callable(self.optimizer) else None,
-            max_rows=self.max_optimizer_samples,
-            n_restarts=self.n_restarts_optimizer,
-            prior_std=self.prior_std,
-            relevance_std=self._relevance_std,
-            least_noise=self._least_noise(learned),
+            return [Model(0, 0, network, noise_variance, np.nan)], True
+        varying = task.varying
+        search = Search(
+            task,
+            Settings(
+                optimizer=self.optimizer if callable(self.optimizer) else None,
+                max_rows=self.max_optimizer_samples,
+                n_restarts=self.n_restarts_optimizer,
+                prior_std=self.prior_std,
+                seconds=self.max_optimizer_time,
+            ),
             keep_common=self.network is None,  # a network that is given with ard=True means it
-            refine=self._refine,
-            n_jobs=self.n_jobs,
-            seconds=self.max_optimizer_time,
+            random_state=check_random_state(self.random_state),
+            monitor=monitor,
         )
-        search = Search(_scaled(merged, scalers), settings, check_random_state(self.random_state), monitor)
-        if earlier is not None and earlier[0] == self._origin(scalers, varying):
-            finalists = search.resume([_with_noise(c, c.optimum.noise_variance[varying]) for c in earlier[1]])
+        earlier = self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
+        if earlier is not None and earlier[0] == self._warm_start_key(task):
+            models = search.resume([replace(m, noise_variance=m.noise_variance[varying]) for m in earlier[1]])
         else:
             networks = default_networks() if self.network is None else [self.network]
-            finalists = search.learn(networks, noise_variance[varying])
-        finalists = [_with_noise(c, _of_all_outputs(c.optimum.noise_variance, varying)) for c in finalists]
-        converged = search.in_time and all(candidate.optimum.converged for candidate in finalists)
+            models = search.learn(networks, noise_variance[varying])
+        converged = search.in_time and all(model.converged for model in models)
         if not converged:
             warn_user(
                 "learning stopped before it converged, at its limit of iterations or of time: give more informative "
                 "start values (network, noise_variance), a smaller prior_std, or a larger max_optimizer_time.",
                 ConvergenceWarning,
             )
-        return finalists, converged
+        return [replace(m, noise_variance=_of_all_outputs(m.noise_variance, varying)) for m in models], converged
 
-    def _condition(self, finalists, scalers, datasets):
-        """Condition the finalists on all rows, and set the fitted attributes."""
-        ranked, self.evidence_, weights, posteriors = condition(
-            finalists,
-            lambda candidate: self._posterior_of(candidate, datasets[candidate.scaling]),
-            lambda candidate, posterior: self._evidence(candidate, posterior, datasets[candidate.scaling]),
-            self._merit,
-            average=self._averages(len(datasets[0].Y)),
-            informative=self._informative(datasets[0]),
-        )
-        best = ranked[0]
-        self._learned = None if self.optimizer is None else (self._origin(scalers, datasets[0].varying()), ranked)
-        self.networks_, self.network_weights_ = [candidate.optimum.network for candidate in ranked], weights
-        self.network_, self.noise_variance_ = best.optimum.network, self._shaped(best.optimum.noise_variance)
+    def _warm_start_key(self, task):
+        """Return what must be equal for a fit to begin with the models of the one before."""
+        network = None if self.network is None else clone(self.network)
+        return network, self._limit, list(map(type, task.scalers)), task.data.X.shape[1], task.varying.tolist()
+
+    def _set_learned(self, task, conditioned, converged):
+        """Set the attributes that all estimators have, given what ``condition`` found."""
+        models, self.evidence_, self.network_weights_, components = conditioned
+        best = models[0]
+        self.converged_ = converged
+        self.networks_ = [model.network for model in models]
+        self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
-        self.feature_scaler_ = with_names(scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.jitter_ = posteriors[0].jitter
+        self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
         self.feature_relevance_ = sum(
-            weight * relevance(candidate.optimum.network, datasets[candidate.scaling])
-            for weight, candidate in zip(weights, ranked, strict=True)
+            weight * task.relevance(model) for weight, model in zip(self.network_weights_, models, strict=True)
         )
+        self.jitter_ = components[0].posterior.jitter
+        self._learned = None if self.optimizer is None else (self._warm_start_key(task), models)
         if self.optimizer is not None:
-            _warn_at_bounds([network for network, weight in zip(self.networks_, weights, strict=True) if weight > 0])
-        in_use = [candidate for weight, candidate in zip(weights, ranked, strict=True) if weight > 0]
-        self._keep(
-            [
-                Kept(weight, candidate.optimum, scalers[candidate.scaling], datasets[candidate.scaling], posterior)
-                for weight, candidate, posterior in zip(weights[weights > 0], in_use, posteriors, strict=True)
-            ]
-        )
+            _warn_at_bound([component.model.network for component in components])
 
     def _averages(self, n):
         """Return whether networks are averaged, given n rows."""
         return self.network is None and n <= AVERAGED_ROWS
 
-    def _least_noise(self, data):
-        """Return what no learned noise variance is below, besides rounding."""
-        return 0.0
-
-    def _informative(self, data):
-        """Return the share of the rows whose evidence tells networks apart."""
-        return 1.0
-
-    def _origin(self, scalers, varying):
-        """Return what learned candidates belong to."""
-        network = None if self.network is None else clone(self.network)
-        return network, self._limit, list(map(type, scalers)), self.n_features_in_, varying.tolist()
-
-    def _shaped(self, noise_variance):
-        """Return noise variances of the shape (n_noises,) as users see them: one number."""
-        return float(noise_variance[0])
-
     def _require_memory(self, needed, task):
         """Raise a MemoryError, naming the task, unless so many bytes fit."""
         require_memory(needed, self.max_memory, task)
 
-    def _fit_bytes(self, data, noise_variance):
-        """Return the most bytes that a fit takes: while it learns, or while it conditions on all rows."""
-        n = len(data.Y)
-        if self.optimizer is None:
-            return self._model_bytes(n, len(np.unique(noise_variance)), 1)
-        n_noises = np.count_nonzero(data.varying())
-        learning = learning_bytes(n, n_noises, self.max_optimizer_samples, self.optimizer == "loo", self.n_jobs)
-        n_models = len(default_networks()) + 1 if self._averages(n) else 1  # one more to compare
-        return max(learning, self._model_bytes(n, n_noises, n_models))
+    def _require_fit(self, task, noise_variance, ensemble_bytes=lambda n, n_models: 0):
+        """Raise where the network does not fit the data, or the fit not into memory, before any work.
 
-    def _model_bytes(self, n, n_factors, n_models):
-        """Return the most bytes that models of n rows take, and the work on the last of them."""
-        judging = leave_one_out_bytes(n) if self._judged_by_leave_one_out else 0
-        return n_models * n_factors * LowerTiles.n_bytes(n) + judging
-
-    @property
-    def _judged_by_leave_one_out(self):
-        """Whether models are compared by leave-one-out predictions."""
-        return self.optimizer == "loo"
-
-    def _posterior_of(self, candidate, data):
-        return Posterior(
-            self._source(candidate.optimum.network, data.X),
-            data.Y,
-            candidate.optimum.noise_variance,
-            data.weight,
-            max_memory=self.max_memory,
-            verbose=bool(self.verbose),
-        )
-
-    def _source(self, network, X):
-        engine = KernelEngine(network.lower(X.shape[1]), ntk=self._limit == "ntk", n_jobs=self.n_jobs)
-        return KernelSource(engine, engine.rows(X), self._limit)
-
-    def _earlier(self):
-        """Return what the last fit has learned, if this one begins there."""
-        return self._learned if self.warm_start and self.__sklearn_is_fitted__() else None
+        ``ensemble_bytes`` returns what models of n rows take besides their factors.
+        """
+        n, n_features = task.data.X.shape
+        if self.network is not None:
+            program = self.network.lower(n_features)
+            if self._limit == "ntk":
+                program.require_ntk()
+            if self.optimizer is not None:
+                self.network.require_learnable(n_features)
+        learning, n_models, n_factors = 0, 1, len(np.unique(noise_variance))
+        if self.optimizer is not None:
+            n_factors = np.count_nonzero(task.varying)
+            learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
+            n_models += len(default_networks()) if self._averages(n) else 0
+        judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
+        conditioning = n_models * n_factors * LowerTiles.n_bytes(n) + judging + ensemble_bytes(n, n_models)
+        self._require_memory(max(learning, conditioning), f"a fit of {n:,} rows")
 
     def set_params(self, **params):
         """Set parameters, as scikit-learn does; those of the network need a network.
@@ -298,16 +238,6 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             )
         return number
 
-    def _check_data(self, data):
-        """Raise where the network does not fit the data, before any work."""
-        if self.network is None:
-            return
-        program = self.network.lower(data.X.shape[1])
-        if self._limit == "ntk":
-            program.require_ntk()
-        if self.optimizer is not None:
-            self.network.require_learnable(data.X.shape[1])
-
     def _new_inputs(self, X):
         check_is_fitted(self)
         require_numbers("X", X)
@@ -319,26 +249,16 @@ def default_networks():
     return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
 
 
-def _warn_at_bounds(networks):
-    """Warn where learned variances ended at their bounds, as scikit-learn's Gaussian processes do."""
-    ended = [f"{name} of {network} at {bound:.0e}" for network in networks for name, bound in at_bounds(network)]
+def _warn_at_bound(networks):
+    """Warn where learned variances ended at their upper bound, as scikit-learn's Gaussian processes do."""
+    ended = [f"{name} of {network}" for network in networks for name in at_bound(network)]
     if ended:
         warn_user(
-            f"learned variances ended at their bounds: {'; '.join(ended)}. The data ask for a limit of the network, "
-            "such as steps (activation 'sign') for a large weight_variance of 'erf': give such a network, or a smaller "
-            "prior_std, which keeps variances nearer to their starts.",
+            f"learned variances ended at their upper bound, {np.exp(LOG_BOUNDS[1]):.0e}: {'; '.join(ended)}. The data "
+            "ask for a limit of the network, such as steps (activation 'sign') for a large weight_variance of 'erf': "
+            "give such a network, or a smaller prior_std, which keeps variances nearer to their starts.",
             ConvergenceWarning,
         )
-
-
-def _scaled(data, scalers):
-    """Return the data with each scaling of the features."""
-    return [replace(data, X=transform(scaler, data.X)) for scaler in scalers]
-
-
-def _with_noise(candidate, noise_variance):
-    """Return the candidate with other noise variances."""
-    return replace(candidate, optimum=replace(candidate.optimum, noise_variance=noise_variance))
 
 
 def _of_all_outputs(noise_variance, varying):
@@ -346,11 +266,3 @@ def _of_all_outputs(noise_variance, varying):
     every = np.full(len(varying), noise_variance.min())
     every[varying] = noise_variance
     return every
-
-
-def relevance(network, data):
-    """Return the share of each feature in the variance of the network's first layer over the rows: Σ_f v_f Var(x_f)."""
-    spread = StandardScaler().fit(data.X, sample_weight=data.weight).var_
-    explained = network.input_variances(data.X.shape[1]) * spread
-    total = explained.sum()
-    return explained / total if total > 0 else explained

@@ -1,18 +1,18 @@
 """What the regressors share: data in the units of y, and predictions in them."""
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import ROW_NOISE, BaseInfiniteNet, all_or_nothing
-from infwidth._callbacks import with_callbacks
+from infwidth._base import ROW_NOISE, BaseInfiniteNet
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.evidence import log_marginal_likelihood
-from infwidth._inference.mixture import Mixture
-from infwidth._inference.search import Data, Objective, differences, evidence_bytes
-from infwidth._inference.selection import merit
-from infwidth._preprocessing import informative_share, least_noise, row_weights, scaled_targets
+from infwidth._inference.search import Data, Objective, evidence_bytes
+from infwidth._inference.tasks import Regression
+from infwidth._preprocessing import row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import require_bool, require_numbers
 from infwidth.networks.theta import checked_theta, theta_of, with_theta
@@ -22,70 +22,27 @@ from infwidth.networks.theta import checked_theta, theta_of, with_theta
 class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     """Base of the regressors, which store these parameters: see ``NNGPRegressor``."""
 
-    _relevance_std = 1 / 2
-    _refine = True
-    _merit = staticmethod(merit)
-
-    @all_or_nothing
-    @with_callbacks
-    def fit(self, X, y, sample_weight=None):
-        """Condition the process on data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), optional
-            Divides the noise variance of each row, and weighs it in the scaling of features and targets;
-            0 drops the row. Weights should average about 1: a mean below 0.1 or above 10 is reported by a warning.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data are not valid.
-        MemoryError
-            If the kernel matrix does not fit, with the bytes it would need, before it is allocated.
-        scipy.linalg.LinAlgError
-            If the kernel matrix is not positive definite: raise ``noise_variance``.
-        """
-        noise_variance = self._check_parameters()
+    def _table(self, X, y, sample_weight):
+        """Return validated data, and the task that they make."""
         require_numbers("X", X)
         require_numbers("y", y, of_text="for classes use InfiniteNetClassifier")
-        earlier = self._earlier()
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64, copy=False)
         weight, used = row_weights(sample_weight, X)
-        Y, self.y_mean_, self.y_std_ = scaled_targets(y.reshape(len(y), -1)[used], weight[used], self.normalize_y)
-        self._one_output, self._used, self._dropped = y.ndim == 1, used, X[~used]
+        Y, mean, std = scaled_targets(y.reshape(len(y), -1)[used], weight[used], self.normalize_y)
         data = Data(X[used], Y, weight[used], np.zeros_like(Y))
-        return self._fit(X, y, data, _noise_of_outputs(noise_variance, Y.shape[1]), earlier)
+        return Table(X, y, used, mean, std, Regression(data, **self._task_options()))
 
-    def _keep(self, kept):
-        best = kept[0]
-        self._data, self._noise_in_use = best.data, best.posterior.noise_variance
-        self.log_marginal_likelihood_value_ = _log_marginal_likelihood(best.posterior, best.data)
-        self._mixture = Mixture(
-            [part.component(predictive) for part, predictive in zip(kept, self._predictives(kept), strict=True)]
-        )
-
-    def _predictives(self, kept):
-        """Return what predicts, for each posterior in use, the best first: the posterior itself."""
-        return [part.posterior for part in kept]
-
-    def _evidence(self, candidate, posterior, data):
-        if self.optimizer == "loo":
-            return float(posterior.leave_one_out_log_densities()[data.varying()].sum())
-        return _log_marginal_likelihood(posterior, data)
-
-    def _least_noise(self, data):
-        return np.array([least_noise(y, data.weight) for y in data.Y.T])
-
-    def _informative(self, data):
-        return float(np.mean([informative_share(y, data.weight) for y in data.of_noises(data.varying()).Y.T]))
+    def _set_regression(self, table, conditioned, converged, mixture):
+        """Set the attributes of regressors, given what predicts."""
+        self._set_learned(table.task, conditioned, converged)
+        self.y_mean_, self.y_std_, self._one_output = table.mean, table.std, table.y.ndim == 1
+        self._used, self._dropped, self._mixture = table.used, table.X[~table.used], mixture
+        best = conditioned.components[0]
+        noise_variance = best.noise_variance
+        self.noise_variance_ = float(noise_variance[0]) if self._one_output else noise_variance
+        self._data, self._noise_in_use = table.task.datasets[best.model.scaling], best.posterior.noise_variance
+        self.log_marginal_likelihood_value_ = table.task.log_marginal_likelihood(best.posterior)
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.
@@ -231,9 +188,6 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
                 mean[~self._used], variance[~self._used] = dropped
         return self._restore(mean), self._restore_std(variance)
 
-    def _shaped(self, noise_variance):
-        return super()._shaped(noise_variance) if self._one_output else noise_variance
-
     def _check_parameters(self):
         require_bool("normalize_y", self.normalize_y)
         return super()._check_parameters()
@@ -264,7 +218,28 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         return squares
 
 
-def _noise_of_outputs(noise_variance, n_outputs):
+class Table(NamedTuple):
+    """Data of a regression as they were given, and the task of the rows in use.
+
+    Attributes
+    ----------
+    X, y : ndarray
+    used : ndarray of shape (n_samples,)
+        Which rows have a positive weight.
+    mean, std : ndarray of shape (n_outputs,)
+        What targets were centred and divided by.
+    task : Regression
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    used: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    task: Regression
+
+
+def noise_of_outputs(noise_variance, n_outputs):
     """Return a noise variance for each output, shape (n_outputs,)."""
     if np.size(noise_variance) not in (1, n_outputs):
         raise ValueError(
@@ -272,9 +247,3 @@ def _noise_of_outputs(noise_variance, n_outputs):
             f"{np.size(noise_variance)} numbers. {ROW_NOISE}"
         )
     return np.broadcast_to(noise_variance, n_outputs).astype(float)
-
-
-def _log_marginal_likelihood(posterior, data):
-    """Return the log marginal likelihood of the targets that vary, summed over the outputs."""
-    values = posterior.log_marginal_likelihoods() + differences(data, posterior.noise_variance)[0]
-    return float(values[data.varying()].sum())

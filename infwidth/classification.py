@@ -6,13 +6,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet, all_or_nothing, relevance
+from infwidth._base import BaseInfiniteNet, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
-from infwidth._inference.box import TrainingBox
-from infwidth._inference.classes import ClassMixture, ClassPosterior, Labels
-from infwidth._inference.coding import ClassCoding
-from infwidth._inference.search import Data
+from infwidth._inference.classes import ClassMixture
+from infwidth._inference.selection import condition
+from infwidth._inference.tasks import Classification
 from infwidth._preprocessing import class_weights, row_weights
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import require_choice, require_dense, require_numbers, require_one_column
@@ -141,9 +140,6 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     array([[1., 0., 0.]])
     """
 
-    _relevance_std = 1 / 8
-    _refine = False
-
     def __init__(
         self,
         network=None,
@@ -210,29 +206,42 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         scipy.linalg.LinAlgError
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
-        noise_variance = self._check_parameters()
+        noise_variance = np.array([self._check_parameters()])
+        X, y = self._validated(X, y)
+        weight, used = row_weights(sample_weight, X)
+        classes, task = self._task(X[used], y[used], weight[used])
+        n = len(task.data.Y)
+        self._require_fit(task, noise_variance)
+        with self._monitored(X, y, n) as monitor:
+            models, converged = self._learn(task, noise_variance, monitor)
+            with monitor.task("condition"):
+                conditioned = condition(models, task, average=self._averages(n))
+                self._set_learned(task, conditioned, converged)
+                self.noise_variance_ = float(conditioned.models[0].noise_variance[0])
+                self.classes_, self.class_prior_ = classes, task.coding.share
+                self._used, self._dropped = used, X[~used]
+                self._mixture = ClassMixture(conditioned.components, task.box)
+        return self
+
+    def _validated(self, X, y):
+        """Return X and y as arrays, or raise."""
         require_numbers("X", X)
         require_dense("y", y)
         require_one_column(y)
-        earlier = self._earlier()
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        weight, used = row_weights(sample_weight, X)
-        self.classes_, label = np.unique(y[used], return_inverse=True)
-        if len(self.classes_) < 2:
+        return X, y
+
+    def _task(self, X, y, weight):
+        """Return the classes of the rows in use, and the task that they make."""
+        classes, label = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise ValueError(
-                f"the rows in use have one class only, {self.classes_[0]}: a classifier needs two classes or more."
+                f"the rows in use have one class only, {classes[0]}: a classifier needs two classes or more."
             )
-        class_weight = class_weights(self.class_weight, self.classes_, label, weight[used])
-        one, weight = np.minimum(weight[used], 1.0) * class_weight, weight[used] * class_weight
-        self._coding = ClassCoding.of(label, weight)
-        self.class_prior_ = self._coding.share
-        self._used, self._dropped = used, X[~used]
-        self._box = TrainingBox(X[used], weight)
-        data, group = Data(X[used], self._coding.targets(label), weight, np.zeros((len(weight), 1))).merged()
-        order = np.random.RandomState(0).permutation(len(data.Y))  # any of the last rows are a random sample
-        self._labels = Labels.of(label, weight, one, np.argsort(order)[group])
-        return self._fit(X, y, data.take(order), np.array([noise_variance]), earlier)
+        factor = class_weights(self.class_weight, classes, label, weight)
+        options = self._task_options() | {"calibrated": self.calibration == "loo"}
+        return classes, Classification.of(X, label, weight, factor, **options)
 
     def predict(self, X):
         """Predict the most probable class.
@@ -314,29 +323,6 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     @property
     def _limit(self):
         return self.limit
-
-    @property
-    def _judged_by_leave_one_out(self):
-        return True
-
-    def _posterior_of(self, candidate, data):
-        return ClassPosterior(
-            super()._posterior_of(candidate, data),
-            float(candidate.optimum.noise_variance[0]),
-            self._coding,
-            self._labels,
-            relevance(candidate.optimum.network, data),
-            calibrated=self.calibration == "loo",
-        )
-
-    def _evidence(self, candidate, posterior, data):
-        return posterior.log_likelihood
-
-    def _merit(self, candidate, evidence):
-        return evidence
-
-    def _keep(self, kept):
-        self._mixture = ClassMixture([part.component(part.posterior) for part in kept], self._box)
 
     def _check_parameters(self):
         require_choice("limit", self.limit, LIMITS)

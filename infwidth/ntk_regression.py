@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from infwidth._base import all_or_nothing
+from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
@@ -16,8 +18,10 @@ from infwidth._inference.dynamics import (
 )
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
+from infwidth._inference.selection import condition
+from infwidth._linalg.tiles import LowerTiles
 from infwidth._recursion.engine import KernelEngine, KernelSource
-from infwidth._regressor import BaseRegressor
+from infwidth._regressor import BaseRegressor, noise_of_outputs
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import is_number, require_choice, require_positive, shown
 
@@ -142,6 +146,48 @@ class NTKRegressor(BaseRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
+    @all_or_nothing
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Train the networks on data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+            Divides the noise variance of each row, and weighs it in the scaling of features and targets;
+            0 drops the row. Weights should average about 1: a mean below 0.1 or above 10 is reported by a warning.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid.
+        MemoryError
+            If the kernel matrix does not fit, with the bytes it would need, before it is allocated.
+        scipy.linalg.LinAlgError
+            If the kernel matrix is not positive definite: raise ``noise_variance``.
+        """
+        noise_variance = self._check_parameters()
+        table = self._table(X, y, sample_weight)
+        task, n = table.task, len(table.task.data.Y)
+        noise_variance = noise_of_outputs(noise_variance, len(table.std))
+        self._require_rows_to_hold_out(n)
+        self._require_fit(task, noise_variance, self._ensemble_bytes)
+        with self._monitored(table.X, table.y, n) as monitor:
+            models, converged = self._learn(task, noise_variance, monitor)
+            with monitor.task("condition"):
+                conditioned = condition(models, task, average=self._averages(n))
+                time = self._best_time(conditioned.components[0].posterior)
+                mixture = Mixture([self._at_time(component, task, time) for component in conditioned.components])
+                self._set_regression(table, conditioned, converged, mixture)
+                self.training_time_ = time
+        return self
+
     def staged_predict(self, X, times, return_std=False):
         """Predict at several training times; the eigenvectors are computed once, so a further mean is cheap.
 
@@ -228,32 +274,32 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _model_bytes(self, n, n_factors, n_models):
+    def _ensemble_bytes(self, n, n_models):
+        """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
         if self.posterior == "ntkgp":
-            return super()._model_bytes(n, n_factors, n_models)
-        total = super()._model_bytes(n, n_factors + 1, n_models)  # K besides
+            return 0
+        total = n_models * LowerTiles.n_bytes(n)
         if self.training_time == np.inf and self.learning_rate is None:
             return total
-        return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2  # eigenvectors, and the work on the last
+        return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2
 
-    def _predictives(self, kept):
-        self.training_time_ = self._time(kept[0].posterior)
+    def _at_time(self, component, task, time):
+        """Return the component with the ensemble of networks at a training time, or with the process as it is."""
         if self.posterior == "ntkgp":
-            return super()._predictives(kept)
-        return [self._ensemble(part.optimum, part.data, part.posterior) for part in kept]
+            return component
+        n_features, process = task.data.X.shape[1], component.posterior
+        engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
+        prior = KernelSource(engine, process.source.own, "nngp")
+        return replace(component, posterior=Ensemble(process, prior, self._descent(), time))
 
-    def _ensemble(self, optimum, data, posterior):
-        engine = KernelEngine(optimum.network.lower(data.X.shape[1]), n_jobs=self.n_jobs)
-        prior = KernelSource(engine, posterior.source.own, "nngp")
-        return Ensemble(posterior, prior, self._descent(), self.training_time_)
-
-    def _time(self, posterior):
+    def _best_time(self, process):
+        """Return the training time: as given, or the best in cross-validation, which takes five decompositions."""
         if not isinstance(self.training_time, str):
             return float(self.training_time)
-        matrix = posterior.source.full(posterior.source.own)
+        matrix = process.source.full(process.source.own)
         random_state = check_random_state(self.random_state)
-        ridges = posterior.noise_variance
-        return validated_time(matrix, posterior.weight, ridges, posterior.Y, self._descent(), random_state)
+        ridges = process.noise_variance
+        return validated_time(matrix, process.weight, ridges, process.Y, self._descent(), random_state)
 
     def _descent(self):
         return Descent(self.learning_rate, float(self.momentum))
@@ -265,9 +311,8 @@ class NTKRegressor(BaseRegressor):
         needed = sum(c.posterior.spectrum_bytes() for c in self._mixture.components)
         self._require_memory(needed, f"{method}, with the eigenvectors of {len(self._data.Y):,} rows,")
 
-    def _check_data(self, data):
-        super()._check_data(data)
-        if isinstance(self.training_time, str) and len(data.Y) < 2:
+    def _require_rows_to_hold_out(self, n):
+        if isinstance(self.training_time, str) and n < 2:
             raise ValueError(
                 "training_time='validation' holds rows out: it needs two rows of positive weight, or give a number."
             )

@@ -1,6 +1,10 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
-from infwidth._regressor import BaseRegressor
+from infwidth._base import all_or_nothing
+from infwidth._callbacks import with_callbacks
+from infwidth._inference.mixture import Mixture
+from infwidth._inference.selection import condition
+from infwidth._regressor import BaseRegressor, noise_of_outputs
 
 
 class NNGPRegressor(BaseRegressor):
@@ -39,7 +43,8 @@ class NNGPRegressor(BaseRegressor):
         of features are the same.
     prior_std : float or None, default=3.0
         Standard deviation of a normal prior on the logarithm of each variance around its start; half of it for
-        input variances of single features, around their common one. None means no prior.
+        input variances of single features, around their common one. None means no prior. Learned variances stay between
+        1e-6 and 1e6.
     normalize_y : bool, default=True
         Centre each output and divide it by its standard deviation inside. Results are in original units.
     feature_scaling : {"auto", "standard", "power", None}, default="auto"
@@ -160,3 +165,41 @@ class NNGPRegressor(BaseRegressor):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    @all_or_nothing
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Condition the process on data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+            Divides the noise variance of each row, and weighs it in the scaling of features and targets;
+            0 drops the row. Weights should average about 1: a mean below 0.1 or above 10 is reported by a warning.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not valid.
+        MemoryError
+            If the kernel matrix does not fit, with the bytes it would need, before it is allocated.
+        scipy.linalg.LinAlgError
+            If the kernel matrix is not positive definite: raise ``noise_variance``.
+        """
+        noise_variance = self._check_parameters()
+        table = self._table(X, y, sample_weight)
+        task, n = table.task, len(table.task.data.Y)
+        noise_variance = noise_of_outputs(noise_variance, len(table.std))
+        self._require_fit(task, noise_variance)
+        with self._monitored(table.X, table.y, n) as monitor:
+            models, converged = self._learn(task, noise_variance, monitor)
+            with monitor.task("condition"):
+                conditioned = condition(models, task, average=self._averages(n))
+                self._set_regression(table, conditioned, converged, Mixture(conditioned.components))
+        return self

@@ -1,5 +1,7 @@
 """InfiniteNetClassifier against the public regressors, against refitting, and its probabilities."""
 
+from itertools import compress
+
 import numpy as np
 import pytest
 from classification_cases import (
@@ -20,7 +22,7 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _base
-from infwidth._inference import classes, selection
+from infwidth._inference import selection, tasks
 from infwidth.networks import MLP
 
 # The second path to the same numbers: public regressors on the coded classes
@@ -53,9 +55,14 @@ def pair(request, rows):
     return InfiniteNetClassifier(network, limit=request.param, **options), regressors[request.param]
 
 
+def coding_of(model):
+    return model._mixture.components[0].posterior.coding
+
+
 def decision(model, mean, std, unit, distance=0.0):
     """The classifier's decision function, given the mean and the std of the latent values."""
-    coding, part = model._coding, model._mixture.components[0].posterior
+    part = model._mixture.components[0].posterior
+    coding = part.coding
     score_std = coding.score_std(np.sqrt(std**2 + model.noise_variance))
     log_proba = part.calibration.log_proba(coding.scores(mean), score_std, std**2 / unit + distance)
     return log_proba[:, 1] - log_proba[:, 0] if len(model.classes_) == 2 else log_proba
@@ -66,7 +73,7 @@ def test_predictions_equal_those_of_regressors(rows, weight, pair):
     inputs, label, new = rows
     model, regressor = pair
     model.fit(inputs, label, sample_weight=weight)
-    targets = model._coding.targets(label)
+    targets = coding_of(model).targets(label)
     weight = np.ones(len(label)) if weight is None else weight
     used = weight > 0
 
@@ -109,7 +116,7 @@ def test_without_calibration_softmax_of_scores(rows, limit):
     regressor = REGRESSORS[limit](normalize_y=False, **options, **as_given).fit(inputs, one_hot)
     scores = model.class_prior_ + regressor.predict(new)
     assert_allclose(model.predict_proba(new), softmax(scores, axis=1), rtol=1e-8)
-    K, of_mean = kernel_and_variance_of_mean(MLP(), limit, inputs, model._coding.targets(label), np.ones(len(label)))
+    K, of_mean = kernel_and_variance_of_mean(MLP(), limit, inputs, coding_of(model).targets(label), np.ones(len(label)))
     noise, alone = model.noise_variance_, 1.0 - np.eye(len(label))
     left_out = [predicted(K + of_mean, row, one_hot, noise, weight)[0] for row, weight in enumerate(alone)]
     scores = log_softmax(model.class_prior_ + np.array(left_out), axis=1)
@@ -122,23 +129,24 @@ def test_average_of_networks(averaged):
     model, weights = averaged, averaged.network_weights_
     parts = [
         InfiniteNetClassifier(
-            candidate.optimum.network,
-            noise_variance=candidate.optimum.noise_variance.item(),
+            component.model.network,
+            noise_variance=component.noise_variance.item(),
             feature_scaling=SCALINGS[type(component.scaler).__name__],
             optimizer=None,
         ).fit(X, y)
-        for candidate, component in zip(model._learned[1], model._mixture.components, strict=False)
+        for component in model._mixture.components
     ]
-    assert len(parts) == np.count_nonzero(weights) > 2
+    used = weights > 0
+    assert len(parts) == np.count_nonzero(used) > 2
     assert_allclose(weights.sum(), 1.0)
-    assert np.all(np.diff(weights) <= 0)
+    assert np.all(np.diff(weights[used]) <= 0)
     assert np.all(np.diff(model.evidence_) <= 0)
-    assert np.ptp(weights[: len(parts)]) > 0.01  # not a plain average
-    assert_allclose([part.evidence_[0] for part in parts], model.evidence_[: len(parts)], rtol=1e-7)
+    assert np.ptp(weights[used]) > 0.01  # not a plain average
+    assert_allclose([part.evidence_[0] for part in parts], model.evidence_[used], rtol=1e-7)
     for ask in (lambda m: m.predict_proba(NEW), lambda m: np.exp(m.loo_decision_function())):
-        expected = sum(w * ask(part) for w, part in zip(weights, parts, strict=False))
+        expected = sum(w * ask(part) for w, part in zip(weights[used], parts, strict=True))
         assert_allclose(ask(model), expected, rtol=1e-6)
-    assert [part.network_ for part in parts] == model.networks_[: len(parts)]
+    assert [part.network_ for part in parts] == list(compress(model.networks_, used))
     assert model.network_ == model.networks_[0]
     assert model.noise_variance_ == parts[0].noise_variance_
 
@@ -152,7 +160,7 @@ def test_the_best_alone_on_many_rows(monkeypatch, averaged):
     (component,) = best._mixture.components
     assert component.weight == 1.0
     same = averaged._mixture.components[0].posterior
-    expected = same.log_proba(component.scaled(NEW), averaged._box.outside(NEW))
+    expected = same.log_proba(component.scaled(NEW), averaged._mixture.box.outside(NEW))
     assert_allclose(best.predict_log_proba(NEW), expected, rtol=1e-9)
     assert_allclose(component.posterior.leave_one_out(), best.loo_decision_function())
     assert np.abs(best.predict_proba(NEW) - averaged.predict_proba(NEW)).max() > 0.01
@@ -186,14 +194,14 @@ def test_evidence_is_the_loss_of_leave_one_out(weight):
 
 def test_many_rows_are_calibrated_on_a_sample(monkeypatch):
     inputs, label = make_classification(1500, 6, n_informative=4, n_classes=3, random_state=0)
-    monkeypatch.setattr(classes, "CALIBRATION_ROWS", 700)
+    monkeypatch.setattr(tasks, "CALIBRATION_ROWS", 700)
     model = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
     log_proba = model.loo_decision_function()  # of all rows
     own = log_proba[np.arange(1500), label]
-    sample = model._labels.group >= 750  # two tiles
+    sample = model._mixture.components[0].posterior.labels.group >= 750  # two tiles
     assert_allclose(model.evidence_[0], 2.0 * own[sample].sum(), rtol=1e-9)
     assert_allclose(model.evidence_[0], own.sum(), rtol=0.2)
-    monkeypatch.setattr(classes, "CALIBRATION_ROWS", 1500)
+    monkeypatch.setattr(tasks, "CALIBRATION_ROWS", 1500)
     whole = InfiniteNetClassifier(optimizer=None).fit(inputs, label)
     assert_allclose(whole.evidence_[0], whole.loo_decision_function()[np.arange(1500), label].sum(), rtol=1e-9)
     assert_allclose(model.predict_proba(NEW), whole.predict_proba(NEW), atol=0.05)

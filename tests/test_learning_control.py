@@ -99,9 +99,9 @@ def test_whenever_the_time_ends(monkeypatch, clock, stages):
             model.fit(X, y)
         assert not model.converged_
         assert np.isfinite(model.predict(X)).all()
-        learned = [(candidate.scaling, repr(candidate.optimum.network)) for candidate in model._learned[1]]
-        assert len(set(learned)) == len(learned)
-        assert len(set(model.evidence_)) == len(learned)  # none twice in other words
+        models = [(learned.scaling, repr(learned.network)) for learned in model._learned[1]]
+        assert len(set(models)) == len(models)
+        assert len(set(model.evidence_)) == len(models)  # none twice in other words
     clock.count = 0
     enough = NNGPRegressor(NETWORK, random_state=0, max_optimizer_time=looks).fit(X, y)
     assert enough.converged_

@@ -1,6 +1,7 @@
 """Averaged networks: every prediction of the mixture against its parts, fitted one by one."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
 
 from infwidth import NNGPRegressor, _base
-from infwidth._inference.search import Optimum
-from infwidth._inference.selection import Candidate, condition, merit
+from infwidth._inference.search import Model
+from infwidth._inference.selection import condition, merit
 from infwidth.networks import MLP
 
 X, y = make_friedman1(60, n_features=6, noise=0.3, random_state=0)
@@ -35,7 +36,9 @@ def fitted(request):
 
 
 def zip_parts(model):
-    return zip(model._mixture.components, model.networks_, strict=False)
+    used = model.network_weights_ > 0
+    networks = [network for network, own in zip(model.networks_, used, strict=True) if own]
+    return zip(model._mixture.components, networks, strict=True)
 
 
 def part_of(component, network):
@@ -48,7 +51,7 @@ def part_of(component, network):
 
 def pooled(model, means, variances):
     """Mean and variance of the mixture: E f, and E f² - (E f)²."""
-    weights = model.network_weights_[: len(means)]
+    weights = model.network_weights_[model.network_weights_ > 0]
     means, second = np.array(means), np.array(variances) + np.square(means)
     mean = np.tensordot(weights, means, 1)
     return mean, np.tensordot(weights, second, 1) - mean**2
@@ -163,16 +166,18 @@ def test_a_given_network_is_alone():
 @pytest.mark.parametrize("average", [True, False])
 def test_all_rows_decide_on_the_order(average):
     """Whatever the subsets said: the posterior that is returned belongs to the network with the best merit."""
-    finalists = [Candidate(place, 0, Optimum(MLP(place + 1), 0.1, 0.0, True, 0)) for place in range(3)]
-    evidence = [5.0, 12.0, -80.0]
-    ranked, values, weights, posteriors = condition(
-        finalists,
-        lambda candidate: f"posterior {candidate.place}",
-        lambda candidate, posterior: evidence[int(posterior[-1])] if posterior[-1] == str(candidate.place) else np.nan,
-        merit,
-        average=average,
+    models = [Model(place, 0, MLP(place + 1), 0.1) for place in range(3)]
+    evidence = {"posterior 0": 5.0, "posterior 1": 12.0, "posterior 2": -80.0}
+    task = SimpleNamespace(
+        scalers=[None],
+        informative=1.0,
+        posterior=lambda model: f"posterior {model.architecture}",
+        evidence=lambda posterior, model: evidence[posterior] if posterior[-1] == str(model.architecture) else np.nan,
+        merit=merit,
     )
-    assert [candidate.place for candidate in ranked] == [1, 0, 2]
+    ranked, values, weights, components = condition(models, task, average=average)
+    posteriors = [component.posterior for component in components]
+    assert [model.architecture for model in ranked] == [1, 0, 2]
     assert values.tolist() == [12.0, 5.0, -80.0]
     if average:
         assert posteriors == ["posterior 1", "posterior 0"]

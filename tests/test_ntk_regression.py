@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from itertools import compress
 
 import numpy as np
 import pytest
@@ -603,6 +604,7 @@ def average(request):
     """A model that averages networks, and each of its parts as a model of its own."""
     model = NTKRegressor(random_state=0, **request.param).fit(FX, FY)
     scalings = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
+    used = model.network_weights_ > 0
     parts = [
         NTKRegressor(
             network,
@@ -611,10 +613,10 @@ def average(request):
             optimizer=None,
             **request.param,
         ).fit(FX, FY)
-        for component, network in zip(model._mixture.components, model.networks_, strict=False)
+        for component, network in zip(model._mixture.components, compress(model.networks_, used), strict=True)
     ]
     assert len(parts) > 1
-    return model, model.network_weights_[: len(parts)], parts
+    return model, model.network_weights_[used], parts
 
 
 def test_average_of_networks(average):
@@ -700,8 +702,7 @@ def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = everything(model, NEW)
     monkeypatch.setattr(posterior, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
-    for module in (ensemble, posterior):
-        monkeypatch.setattr(module, "MEAN_ROWS", 9)
+    monkeypatch.setattr(posterior, "MEAN_ROWS", 9)
     for actual, whole in zip(everything(model, NEW), expected, strict=True):
         close(actual, whole, rtol=1e-11)
 
@@ -711,7 +712,12 @@ def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
 def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
     expected = everything(NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y), NEW)
     monkeypatch.setattr(posterior, "factorize", partial(factorize, tile=tile))
-    monkeypatch.setattr(ensemble, "LowerTiles", partial(LowerTiles, tile=tile))
+
+    class SmallTiles(LowerTiles):
+        def __init__(self, n):
+            super().__init__(n, tile)
+
+    monkeypatch.setattr(ensemble, "LowerTiles", SmallTiles)
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     if model.posterior == "ensemble":
         assert model._mixture.components[0].posterior.tiles.n_blocks > 1
@@ -741,9 +747,10 @@ def forbidden(*_, **__):
 def test_too_little_memory_is_said_before_any_kernel(options, optimizer, monkeypatch):
     for name in ("fill", "full"):
         monkeypatch.setattr(KernelSource, name, forbidden)
-    needed = DENSE_BYTES * len(X) ** 2
+    n_models = 1 if optimizer is None else 5
+    needed = (DENSE_BYTES + 8 * (n_models - 1)) * len(X) ** 2 + 2 * n_models * LowerTiles.n_bytes(len(X))
     ask = partial(NTKRegressor, optimizer=optimizer, **options)
-    with pytest.raises(MemoryError, match=rf"eigenvectors of 120 rows.* needs {needed:,} bytes.*raise max_memory"):
+    with pytest.raises(MemoryError, match=rf"a fit of 120 rows needs {needed:,} bytes.*raise max_memory"):
         ask(max_memory=needed - 1).fit(X, y)
     if optimizer is None:
         with pytest.raises(AssertionError, match="the kernel was computed"):

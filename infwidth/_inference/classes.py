@@ -7,7 +7,6 @@ from scipy.special import log_softmax, logsumexp
 
 from infwidth._inference.calibration import fit_calibration
 
-CALIBRATION_ROWS = 2000  # at least, where there are as many: they are a random sample of more
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
 
@@ -55,6 +54,8 @@ class ClassPosterior:
         Weights of the features in distances.
     calibrated : bool
         Without calibration probabilities are the softmax of the scores.
+    n_sampled : int
+        Of many rows the last so many are predicted from all others for the calibration.
 
     Attributes
     ----------
@@ -64,10 +65,10 @@ class ClassPosterior:
     calibration : Calibration or None
     """
 
-    def __init__(self, posterior, noise_variance, coding, labels, relevance, *, calibrated):
-        self._posterior, self._noise_variance, self._coding = posterior, noise_variance, coding
-        self._labels, self._relevance = labels, relevance
-        first, mean, variance = self._leave_one_out(CALIBRATION_ROWS)
+    def __init__(self, posterior, noise_variance, coding, labels, relevance, *, calibrated, n_sampled):
+        self._posterior, self._noise_variance, self.coding = posterior, noise_variance, coding
+        self.labels, self._relevance = labels, relevance
+        first, mean, variance = self._leave_one_out(n_sampled)
         rows = labels.take(labels.group >= first)
         mean, variance = mean[rows.group - first], variance[rows.group - first]
         self._unit = float(np.average(variance + noise_variance, weights=rows.weight))
@@ -93,8 +94,8 @@ class ClassPosterior:
     def leave_one_out(self):
         """Return log-probabilities of each training row given all others, shape (n_samples, n_classes)."""
         _, mean, variance = self._leave_one_out()
-        group = self._labels.group
-        return self._calibrate(*self._with_copies(self._labels, mean[group], variance[group]))
+        group = self.labels.group
+        return self._calibrate(*self._with_copies(self.labels, mean[group], variance[group]))
 
     def log_proba(self, X, outside):
         """Return log-probabilities of the classes, shape (m, n_classes).
@@ -107,7 +108,7 @@ class ClassPosterior:
             How far they are outside of the training rows: see ``TrainingBox``.
         """
         if self.calibration is None:
-            return self._calibrate(self._coding.scores(self._posterior.mean(X)), None, None)
+            return self._calibrate(self.coding.scores(self._posterior.mean(X)), None, None)
         mean, variance = self._posterior.mean_and_variance(X)
         scores, std, variance = self._parts(mean, variance[:, 0])
         return self._calibrate(scores, std, variance + outside @ self._relevance)
@@ -120,7 +121,7 @@ class ClassPosterior:
     def _with_copies(self, rows, mean, variance):
         """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""
         one, rest = rows.one[:, None], rows.rest[:, None]
-        total = (rest + one) * self._posterior.Y[rows.group] - one * self._coding.targets(rows.label)
+        total = (rest + one) * self._posterior.Y[rows.group] - one * self.coding.targets(rows.label)
         known = rows.rest * variance
         share = np.divide(variance, self._noise_variance + known, out=np.zeros_like(known), where=known > 0.0)
         mean = mean + share[:, None] * (total - rest * mean)
@@ -134,7 +135,7 @@ class ClassPosterior:
     def _parts(self, mean, variance):
         """Return scores, their standard deviations and relative variances, given those of the latent values."""
         total = np.maximum(variance + self._noise_variance, LEAST_VARIANCE * self._unit)
-        return self._coding.scores(mean), self._coding.score_std(np.sqrt(total)), variance / self._unit
+        return self.coding.scores(mean), self.coding.score_std(np.sqrt(total)), variance / self._unit
 
 
 class ClassMixture:
@@ -148,11 +149,11 @@ class ClassMixture:
     """
 
     def __init__(self, components, box):
-        self.components, self._box = components, box
+        self.components, self.box = components, box
 
     def log_proba(self, X):
         """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
-        outside = self._box.outside(X)
+        outside = self.box.outside(X)
         return self._pooled([part.posterior.log_proba(part.scaled(X), outside) for part in self.components])
 
     def leave_one_out(self):

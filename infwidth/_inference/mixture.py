@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infwidth._inference.classes import ClassPosterior
+from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.posterior import Posterior, sample_gaussian
+from infwidth._inference.search import Model
 from infwidth._preprocessing import transform
 
 SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its copy and what is made of them
@@ -12,15 +15,25 @@ SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its
 
 @dataclass(frozen=True)
 class Component:
-    """A posterior with its weight, the scaling of its features and the noise variance of an observation.
+    """A model in use: its weight, the scaling of its features, and what predicts with it.
 
-    The noise variance has the shape (n_outputs,), or (1,) where all outputs share it.
+    Attributes
+    ----------
+    weight : float
+    model : Model
+    scaler : transformer or None
+    posterior : Posterior, Ensemble or ClassPosterior
     """
 
     weight: float
-    posterior: Posterior
+    model: Model
     scaler: object
-    noise_variance: np.ndarray
+    posterior: Posterior | Ensemble | ClassPosterior
+
+    @property
+    def noise_variance(self):
+        """Noise variance of an observation, shape (n_outputs,), or (1,) where all outputs share it."""
+        return self.model.noise_variance
 
     def scaled(self, X):
         """Return new inputs as the posterior sees them."""

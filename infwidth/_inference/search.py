@@ -5,7 +5,7 @@ or one for each. Every variable has a normal prior around its start; the bounds 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -21,7 +21,7 @@ from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_g
 
 # Of the mean kernel diagonal, added to the noise: the first one that factors.
 NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
-LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e4)))
+LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 MAX_ITERATIONS = 200
@@ -83,18 +83,30 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Optimum:
-    """A learned network. Its noise variances include the nuggets that kept its matrices positive definite.
+class Model:
+    """A network with its variances, the noise, and the scaling of the features that they belong to.
 
-    ``evidence`` is the objective without the prior, which was around ``center``.
+    Attributes
+    ----------
+    architecture, scaling : int
+        Which of the networks and of the scalings that compete.
+    network : Network
+    noise_variance : ndarray of shape (n_noises,)
+        With the nuggets that kept matrices positive definite, where it is learned.
+    evidence : float
+        The objective without the prior, where the model is learned.
+    converged : bool
+    center : ndarray of shape (p + n_noises,) or None
+        Of the prior of theta and log noise that it was learned with.
     """
 
+    architecture: int
+    scaling: int
     network: Network
     noise_variance: np.ndarray
-    evidence: float
-    converged: bool
-    n_evaluations: int
-    center: np.ndarray | None = None  # theta and log noise
+    evidence: float = -np.inf
+    converged: bool = True
+    center: np.ndarray | None = None
 
 
 class Objective:
@@ -113,7 +125,6 @@ class Objective:
 
     def __init__(self, blocks, limit, evidence, n_jobs=None, nuggets=NUGGETS):
         self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
-        self.n_evaluations = 0
         self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in blocks]
 
     def evaluate(self, network, noise_variance):
@@ -124,7 +135,6 @@ class Objective:
         network : Network
         noise_variance : ndarray of shape (n_noises,)
         """
-        self.n_evaluations += 1
         n_blocks, parts = len(self.blocks), {}
         inside, n_blas = (self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)) if n_blocks == 1 else (1, 1)
 
@@ -212,8 +222,7 @@ def _prior_precision(network, n_noises, prior_std, relevance_std):
 
 def climb(
     objective,
-    network,
-    noise_variance,
+    model,
     *,
     prior_std,
     relevance_std,
@@ -222,13 +231,12 @@ def climb(
     optimizer=None,
     deadline=np.inf,
 ):
-    """Return the ``Optimum`` that a network and noise variances lead to.
+    """Return the model that a model leads to.
 
     Parameters
     ----------
     objective : Objective
-    network : Network
-    noise_variance : ndarray of shape (n_noises,)
+    model : Model
     prior_std : float or None
         Standard deviation of the logarithms' prior; None means no prior.
     relevance_std : float
@@ -242,6 +250,7 @@ def climb(
     deadline : float, default=inf
         Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
     """
+    network, noise_variance = model.network, model.noise_variance
     p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
     bounds = np.tile(LOG_BOUNDS, (len(start), 1))
     bounds[p:, 0] = np.clip(np.log(np.maximum(least_noise, LEAST_NOISE)), None, LOG_BOUNDS[1])
@@ -273,23 +282,22 @@ def climb(
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(found)}.")
         cost(found[0])
-    return Optimum(
-        with_theta(network, best["theta"][:p]),
-        np.exp(best["theta"][p:]) + best["nugget"],
-        best["value"],
-        converged,
-        objective.n_evaluations,
-        center,
+    return replace(
+        model,
+        network=with_theta(network, best["theta"][:p]),
+        noise_variance=np.exp(best["theta"][p:]) + best["nugget"],
+        evidence=best["value"],
+        converged=converged,
+        center=center,
     )
 
 
-def at_bounds(network):
-    """Return the learned variances that ended at a bound, as pairs of a name and the bound."""
+def at_bound(network):
+    """Return the names of learned variances that ended at the upper bound; at the lower one they are as good as 0."""
     return [
-        (name, float(np.exp(bound)))
+        name
         for name, values in free_hyperparameters(network).items()
-        for bound in LOG_BOUNDS
-        if np.any(np.abs(np.log(values) - bound) < AT_BOUND)
+        if np.log(values).max() > LOG_BOUNDS[1] - AT_BOUND
     ]
 
 

@@ -1,4 +1,4 @@
-"""Learning on few rows first: many candidates, then fewer, each stage from where the last one ended.
+"""Learning on few rows first: many models, then fewer, each stage from where the last one ended.
 
 1. *Screening*, a small random subset: every network with every scaling of the features, one common input variance.
 2. *Relevance*, more rows: each network with its best scaling, with an input variance a feature where it asks for them,
@@ -14,13 +14,16 @@ Networks are compared by their merit: their evidence less one for each learned v
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._inference.blocks import neighbouring_blocks
-from infwidth._inference.search import Objective, Optimum, climb, evidence_bytes
+from infwidth._inference.mixture import Component
+from infwidth._inference.search import Model, Objective, climb, evidence_bytes
 from infwidth._recursion.engine import NotFiniteError
 from infwidth._threads import thread_count
 from infwidth.networks.theta import theta_of
@@ -30,162 +33,147 @@ TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One of the networks and one of the scalings of the features, by their places, and what was learned with them."""
-
-    place: int
-    scaling: int
-    optimum: Optimum
-
-
-@dataclass(frozen=True)
 class Settings:
-    """How to learn: see ``NNGPRegressor``."""
+    """How long and how far to learn: parameters of the estimators, see ``NNGPRegressor``."""
 
-    limit: str
-    evidence: object
-    optimizer: object
+    optimizer: Callable | None
     max_rows: int
     n_restarts: int
     prior_std: float | None
-    relevance_std: float
-    least_noise: float | np.ndarray
-    keep_common: bool
-    refine: bool
-    n_jobs: int | None
     seconds: float | None
 
 
 class Search:
-    """Climbs from candidates on subsets of the rows, each a part of the next, until the time is over.
+    """Climbs from models on subsets of the rows, each a part of the next, until the time is over.
 
     Parameters
     ----------
-    datasets : list of Data
-        The same rows, with each scaling of the features.
+    task : Task
     settings : Settings
+    keep_common : bool
+        Whether networks with one common input variance compete with those that have one for each feature.
     random_state : RandomState
     monitor : Monitor
     """
 
-    def __init__(self, datasets, settings, random_state, monitor):
-        self.datasets, self.settings, self.random_state, self.monitor = datasets, settings, random_state, monitor
-        self.order = random_state.permutation(len(datasets[0].Y))
+    def __init__(self, task, settings, *, keep_common, random_state, monitor):
+        self.task, self.settings, self.keep_common = task, settings, keep_common
+        self.random_state, self.monitor = random_state, monitor
+        self.datasets, self.least_noise = task.learned_datasets, task.least_noise
+        self.order = random_state.permutation(len(self.datasets[0].Y))
         self.n_rows = min(len(self.order), settings.max_rows)
         self.deadline = np.inf if settings.seconds is None else time.perf_counter() + settings.seconds
-        self.in_time = True  # False where a candidate was left out
+        self.in_time = True  # False where a model was left out
 
     def learn(self, networks, noise_variance):
         """Return the finalists, the best first, from networks whose variances are starts."""
-        starts = [Optimum(network.untied(), noise_variance, -np.inf, True, 0) for network in networks]
-        screened = self.improve(
-            [Candidate(p, s, start) for p, start in enumerate(starts) for s in range(len(self.datasets))],
-            SCREENING_ROWS,
-            self.settings.n_restarts,
-        )
+        starts = [
+            Model(architecture, scaling, network.untied(), noise_variance)
+            for architecture, network in enumerate(networks)
+            for scaling in range(len(self.datasets))
+        ]
+        screened = self.improve(starts, SCREENING_ROWS, self.settings.n_restarts)
         relevance = self._with_relevance(screened) or _best_scalings(screened)
-        common = [c for c in screened if self.settings.keep_common and self._is_common(c) and c not in relevance]
-        few = len(self.order) <= WHOLE_ROWS
-        if self.n_rows <= RELEVANCE_ROWS or (few and not self.settings.refine):
+        common = [m for m in screened if self.keep_common and self._is_common(m) and m not in relevance]
+        few, refines = len(self.order) <= WHOLE_ROWS, self.task.refines
+        if self.n_rows <= RELEVANCE_ROWS or (few and not refines):
             return sorted([*relevance, *common], key=merit, reverse=True)
         # Where another measure than evidence decides in the end, both kinds have a finalist.
-        kinds = [relevance, common] if common and not self.settings.refine else [[*relevance, *common]]
-        ranked = [self._ranked(candidates) for candidates in kinds]
-        finalists = [c for candidates in ranked for c in candidates[: N_FINALISTS // len(kinds)]]
+        kinds = [relevance, common] if common and not refines else [[*relevance, *common]]
+        ranked = [self._ranked(models) for models in kinds]
+        finalists = [m for models in ranked for m in models[: N_FINALISTS // len(kinds)]]
         refined = self.improve(finalists, self.n_rows) or finalists
         if few:
-            return [*refined, *(c for c in ranked[0] if c not in finalists)]
+            return [*refined, *(m for m in ranked[0] if m not in finalists)]
         if len(self.order) > JUDGED_ROWS:
             return refined
-        moved = [c.optimum.network for c in refined]
-        return [*refined, *(c for c in finalists if c.optimum.network not in moved)]
+        moved = [m.network for m in refined]
+        return [*refined, *(m for m in finalists if m.network not in moved)]
 
     def _with_relevance(self, screened):
-        """Return the candidates with an input variance a feature, the best first: of the best with each scaling."""
+        """Return the models with an input variance a feature, the best first: of the best with each scaling."""
         n_features, first = self.datasets[0].X.shape[1], _best_scalings(screened)
-        learned = self.improve([_expanded(c, n_features) for c in first], RELEVANCE_ROWS)
+        learned = self.improve([_expanded(m, n_features) for m in first], RELEVANCE_ROWS)
         if len(learned) < len(first):
             return learned
-        others = [c for c in screened if c.place == learned[0].place and c not in first and self._is_common(c)]
+        best = learned[0].architecture
+        others = [m for m in screened if m.architecture == best and m not in first and self._is_common(m)]
         if others:
-            learned += self.improve([_expanded(c, n_features) for c in others], RELEVANCE_ROWS)
+            learned += self.improve([_expanded(m, n_features) for m in others], RELEVANCE_ROWS)
         return sorted(learned, key=merit, reverse=True)
 
-    def _is_common(self, candidate):
-        """Return whether the candidate's network asks for an input variance for each feature, and has one for all."""
-        network = candidate.optimum.network
+    def _is_common(self, model):
+        """Return whether the model's network asks for an input variance for each feature, and has one for all."""
+        network = model.network
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
 
-    def _ranked(self, candidates):
-        """Return the candidates, the best first, by evidence of more rows; of many rows the best of each network."""
+    def _ranked(self, models):
+        """Return the models, the best first, by evidence of more rows; of many rows the best of each network."""
         n_rows = min(self.n_rows, JUDGED_ROWS)
-        judged = self._judged(candidates, n_rows)
+        judged = self._judged(models, n_rows)
         return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
 
-    def _judged(self, candidates, n_rows):
-        """Return the candidates, the best first, by their evidence of ``n_rows`` rows as they are."""
-        groups, judged = self._groups(candidates[0], n_rows), []
-        for candidate in candidates:
-            optimum = candidate.optimum
-            objective = self._objective([self.datasets[candidate.scaling].take(rows) for rows in groups])
+    def _judged(self, models, n_rows):
+        """Return the models, the best first, by their evidence of ``n_rows`` rows as they are."""
+        groups, judged = self._groups(models[0], n_rows), []
+        for model in models:
+            objective = self._objective([self.datasets[model.scaling].take(rows) for rows in groups])
             try:
-                evidence = objective.evaluate(optimum.network, optimum.noise_variance)[0]
+                evidence = objective.evaluate(model.network, model.noise_variance)[0]
             except (LinAlgError, NotFiniteError):
                 evidence = -np.inf
-            judged.append((merit(candidate, evidence), candidate))
-        return [candidate for _, candidate in sorted(judged, key=lambda pair: -pair[0])]
+            judged.append((merit(model, evidence), model))
+        return [model for _, model in sorted(judged, key=lambda pair: -pair[0])]
 
-    def resume(self, candidates):
+    def resume(self, models):
         """Return the finalists of an earlier search, from where it ended and with the priors it had."""
-        return self.improve(candidates, self.n_rows, resume=True) or candidates
+        return self.improve(models, self.n_rows, resume=True) or models
 
-    def improve(self, candidates, n_rows, n_restarts=0, *, resume=False):
+    def improve(self, models, n_rows, n_restarts=0, *, resume=False):
         """Return those that there was time to improve on ``n_rows`` rows, the best first."""
-        groups, improved = self._groups(candidates[0], min(n_rows, self.n_rows)), []
-        for candidate in candidates:
-            if time.perf_counter() > self.deadline and (improved or np.isfinite(candidate.optimum.evidence)):
+        groups, improved = self._groups(models[0], min(n_rows, self.n_rows)), []
+        for model in models:
+            if time.perf_counter() > self.deadline and (improved or np.isfinite(model.evidence)):
                 self.in_time = False
                 break
-            with self.monitor.task(f"learn {candidate.optimum.network}"):
-                blocks = [self.datasets[candidate.scaling].take(rows) for rows in groups]
-                optimum = self._best_climb(blocks, candidate.optimum, n_restarts, resume)
-            total = sum(map(len, groups))
-            self.monitor.report(f"{optimum.network}: evidence {optimum.evidence:.2f} of {total} rows")
-            improved.append(replace(candidate, optimum=optimum))
+            with self.monitor.task(f"learn {model.network}"):
+                blocks = [self.datasets[model.scaling].take(rows) for rows in groups]
+                improved.append(self._best_climb(blocks, model, n_restarts, resume))
+            total, found = sum(map(len, groups)), improved[-1]
+            self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {total} rows")
         return sorted(improved, key=merit, reverse=True)
 
-    def _groups(self, candidate, n_rows):
-        """Return the rows of each block, about ``n_rows`` in all; the candidate says which rows are neighbours."""
+    def _groups(self, model, n_rows):
+        """Return the rows of each block, about ``n_rows`` in all; the model says which rows are neighbours."""
         if n_rows <= WHOLE_ROWS:
             return [np.sort(self.order[:n_rows])]
-        X = self.datasets[candidate.scaling].X
-        blocks = neighbouring_blocks(X * np.sqrt(candidate.optimum.network.input_variances(X.shape[1])), BLOCK_ROWS)
+        X = self.datasets[model.scaling].X
+        blocks = neighbouring_blocks(X * np.sqrt(model.network.input_variances(X.shape[1])), BLOCK_ROWS)
         n_blocks = min(len(blocks), -(-n_rows // len(blocks[0])))
         return [blocks[place] for place in self.random_state.permutation(len(blocks))[:n_blocks]]
 
     def _objective(self, blocks):
-        return Objective(blocks, self.settings.limit, self.settings.evidence, self.settings.n_jobs)
+        return Objective(blocks, self.task.limit, self.task.learned_by, self.task.n_jobs)
 
     def _best_climb(self, blocks, start, n_restarts, resume):
-        """Climb from the start, and from random points around it; return the best optimum."""
+        """Climb from the start, and from random models around it; return the best."""
         settings = self.settings
         objective = self._objective(blocks)
         starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(
                 objective,
-                point.network,
-                point.noise_variance,
+                model,
                 prior_std=settings.prior_std,
-                relevance_std=settings.relevance_std,
-                least_noise=settings.least_noise,
+                relevance_std=self.task.relevance_std,
+                least_noise=self.least_noise,
                 center=start.center if resume else None,
                 optimizer=settings.optimizer,
                 deadline=self.deadline,
             )
-            for point in starts
+            for model in starts
         ]
-        return max(climbs, key=lambda optimum: optimum.evidence)
+        return max(climbs, key=lambda model: model.evidence)
 
 
 def learning_bytes(n, n_noises, max_rows, leave_one_out, n_jobs):
@@ -195,56 +183,63 @@ def learning_bytes(n, n_noises, max_rows, leave_one_out, n_jobs):
     return evidence_bytes(sizes, n_noises, leave_one_out, thread_count(n_jobs))
 
 
-def merit(candidate, evidence=None):
+def merit(model, evidence=None):
     """Return the evidence less one for each learned variance (Akaike): what is gained by chance is no merit."""
-    optimum = candidate.optimum
-    return (optimum.evidence if evidence is None else evidence) - len(theta_of(optimum.network))
+    return (model.evidence if evidence is None else evidence) - len(theta_of(model.network))
 
 
-def condition(finalists, posterior_of, evidence_of, merit_of, *, average, informative=1.0):
-    """Condition each finalist on all rows, and weigh them by their evidence of all rows.
+class Conditioned(NamedTuple):
+    """Models that have met all rows, the best first.
+
+    Attributes
+    ----------
+    models : list of Model
+    evidence, weights : ndarray of shape (n_models,)
+        Their evidence of all rows, and their weights in predictions.
+    components : list of Component
+        Those of them whose weight is not 0, in the same order.
+    """
+
+    models: list
+    evidence: np.ndarray
+    weights: np.ndarray
+    components: list
+
+
+def condition(models, task, *, average):
+    """Condition each model on all rows, and weigh them by their evidence of all rows.
 
     Parameters
     ----------
-    finalists : list of Candidate
-        The most promising first.
-    posterior_of : callable, Candidate -> Posterior
-    evidence_of : callable, (Candidate, Posterior) -> float
-    merit_of : callable, (Candidate, float) -> float
-        What is compared, given the evidence.
+    models : list of Model
+        With the most promising one first less work is done twice; results do not depend on their order.
+    task : Task
     average : bool
         Whether to keep the best with each network whose weight matters (maths 6.16), or the best of all alone; then one
         posterior is in memory at a time.
-    informative : float, default=1.0
-        Share of the rows whose evidence counts in the weights.
-
-    Returns
-    -------
-    ranked : list of Candidate
-        The best first.
-    evidence, weights : ndarray
-        Theirs.
-    posteriors : list of Posterior
-        Of those whose weight is not 0, in the same order.
     """
-    (evidence, merits), posteriors = np.empty((2, len(finalists))), {}
-    for number, candidate in reversed(list(enumerate(finalists))):  # the most promising last, whose posterior stays
+    (evidence, merits), posteriors = np.empty((2, len(models))), {}
+    for number, model in reversed(list(enumerate(models))):  # the most promising last, whose posterior stays
         if not average:
             posteriors.clear()
-        posteriors[number] = posterior_of(candidate)
-        evidence[number] = evidence_of(candidate, posteriors[number])
-        merits[number] = merit_of(candidate, evidence[number])
-        alike = [other for other in posteriors if finalists[other].place == candidate.place]
+        posteriors[number] = task.posterior(model)
+        evidence[number] = task.evidence(posteriors[number], model)
+        merits[number] = task.merit(model, evidence[number])
+        alike = [other for other in posteriors if models[other].architecture == model.architecture]
         if len(alike) > 1:
             del posteriors[min(alike, key=lambda other: merits[other])]
-    order, weights = np.argsort(-merits, kind="stable"), np.zeros(len(finalists))
+    order, weights = np.argsort(-merits, kind="stable"), np.zeros(len(models))
     kept = [number for number in order if number in posteriors] if average else [order[0]]
-    weights[kept] = _weights(informative * merits[kept])
+    weights[kept] = _weights(task.informative * merits[kept])
     if not average and order[0] not in posteriors:
         posteriors.clear()
-        posteriors[order[0]] = posterior_of(finalists[order[0]])
-    ranked = [finalists[number] for number in order]
-    return ranked, evidence[order], weights[order], [posteriors[number] for number in order if weights[number] > 0]
+        posteriors[order[0]] = task.posterior(models[order[0]])
+    components = [
+        Component(weights[number], models[number], task.scalers[models[number].scaling], posteriors[number])
+        for number in order
+        if weights[number] > 0
+    ]
+    return Conditioned([models[number] for number in order], evidence[order], weights[order], components)
 
 
 def _weights(merits):
@@ -263,15 +258,14 @@ def _around(start, random_state):
     return replace(start, network=network, noise_variance=start.noise_variance * factor)
 
 
-def _best_scalings(candidates):
-    """Return the first candidate of each network: the best where they are sorted."""
+def _best_scalings(models):
+    """Return the first model of each network: the best where they are sorted."""
     best: dict = {}
-    for candidate in candidates:
-        best.setdefault(candidate.place, candidate)
+    for model in models:
+        best.setdefault(model.architecture, model)
     return list(best.values())
 
 
-def _expanded(candidate, n_features):
-    """Return the candidate with an input variance for each feature, where its network asks for them."""
-    optimum = candidate.optimum
-    return replace(candidate, optimum=replace(optimum, network=optimum.network.expanded(n_features)))
+def _expanded(model, n_features):
+    """Return the model with an input variance for each feature, where its network asks for them."""
+    return replace(model, network=model.network.expanded(n_features))

@@ -291,7 +291,8 @@ class FiniteNetwork:
         return forward(self._layers, self._rows(X, name))[-2]
 
     def _require_kernel_memory(self, X, Y, n_arrays):
-        n, m = len(X), len(X if Y is None else Y)
+        n = self._rows(X).shape[1]
+        m = n if Y is None else self._rows(Y, "Y").shape[1]
         needed = 8 * n_arrays * (self.n_networks or 1) * n * m
         require_memory(needed, None, f"the kernels of {self.n_networks or 1} networks, {n:,} x {m:,} rows")
 

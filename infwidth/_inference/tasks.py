@@ -1,0 +1,230 @@
+"""What a table asks of a process: rows with each scaling of the features, how models meet them and are judged."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from infwidth._inference.box import TrainingBox
+from infwidth._inference.classes import ClassPosterior, Labels
+from infwidth._inference.coding import ClassCoding
+from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._inference.posterior import Posterior
+from infwidth._inference.search import Data, Model, differences
+from infwidth._inference.selection import merit
+from infwidth._preprocessing import feature_scalers, informative_share, least_noise, transform
+from infwidth._recursion.engine import KernelEngine, KernelSource
+
+CALIBRATION_ROWS = 2000  # at least, where there are as many
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """Rows to learn from and to be conditioned on.
+
+    Attributes
+    ----------
+    data : Data
+        The rows in use, features as they were given.
+    feature_scaling : {"auto", "standard", "power", None}
+    learns : bool
+        Whether variances are learned, so that scalings can compete.
+    limit : {"nngp", "ntk"}
+        The kernel that is the prior.
+    by_leave_one_out : bool
+        Whether variances are learned by leave-one-out densities, else by marginal likelihood.
+    n_jobs, max_memory, verbose
+        As for the estimators.
+    """
+
+    data: Data
+    feature_scaling: str | None
+    learns: bool
+    limit: str
+    by_leave_one_out: bool
+    n_jobs: int | None
+    max_memory: int | str | None
+    verbose: bool
+
+    @cached_property
+    def scalers(self) -> list:
+        """The scalings of the features that compete: fitted transformers, or None."""
+        return feature_scalers(self.feature_scaling, self.data.X, self.data.weight, choose=self.learns)
+
+    @cached_property
+    def datasets(self) -> list[Data]:
+        """The data with each scaling."""
+        return [replace(self.data, X=transform(scaler, self.data.X)) for scaler in self.scalers]
+
+    @cached_property
+    def varying(self) -> np.ndarray:
+        """Which noise variances are learned: those of outputs that are not constant."""
+        return self.data.varying()
+
+    @cached_property
+    def learned_datasets(self) -> list[Data]:
+        """What variances are learned from, with each scaling."""
+        learned = self.data.of_noises(self.varying)
+        # Equal rows are merged before they are scaled, so that all scalings have the same rows.
+        merged = learned if self.by_leave_one_out else learned.merged()[0]
+        return [replace(merged, X=transform(scaler, merged.X)) for scaler in self.scalers]
+
+    @property
+    def learned_by(self):
+        """The objective of learning: see ``Objective``."""
+        return leave_one_out if self.by_leave_one_out else log_marginal_likelihood
+
+    def source(self, model: Model) -> KernelSource:
+        """Return the kernel of a model, of the rows in use."""
+        X = self.datasets[model.scaling].X
+        engine = KernelEngine(model.network.lower(X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
+        return KernelSource(engine, engine.rows(X), self.limit)
+
+    def process(self, model: Model) -> Posterior:
+        """Return the Gaussian process of a model, conditioned on the rows."""
+        data = self.data
+        return Posterior(
+            self.source(model),
+            data.Y,
+            model.noise_variance,
+            data.weight,
+            max_memory=self.max_memory,
+            verbose=self.verbose,
+        )
+
+    def relevance(self, model: Model) -> np.ndarray:
+        """Return the share of each feature in the variance of the first layer over the rows: Σ_f v_f Var(x_f)."""
+        data = self.datasets[model.scaling]
+        spread = StandardScaler().fit(data.X, sample_weight=data.weight).var_
+        explained = model.network.input_variances(data.X.shape[1]) * spread
+        total = explained.sum()
+        return explained / total if total > 0 else explained
+
+    # What differs between the tasks
+
+    relevance_std = 1.0  # of the prior of single input variances, in units of ``prior_std``
+    refines = True  # whether the models with the largest evidence are refined on all of few rows
+
+    @property
+    @abstractmethod
+    def judged_by_leave_one_out(self) -> bool:
+        """Whether conditioned models are judged by leave-one-out predictions."""
+
+    @property
+    @abstractmethod
+    def least_noise(self) -> float | np.ndarray:
+        """What no learned noise variance is below, besides rounding."""
+
+    @property
+    @abstractmethod
+    def informative(self) -> float:
+        """Share of the rows whose evidence tells networks apart."""
+
+    @abstractmethod
+    def posterior(self, model: Model) -> Posterior | ClassPosterior:
+        """Return what predicts with a model: its process on all rows, factored, for classes with a calibration."""
+
+    @abstractmethod
+    def evidence(self, posterior, model: Model) -> float:
+        """Return how well a conditioned model explains all rows."""
+
+    @abstractmethod
+    def merit(self, model: Model, evidence: float) -> float:
+        """Return what models are compared by."""
+
+
+class Regression(Task):
+    """Numbers to predict: the posterior is the process."""
+
+    relevance_std = 1 / 2
+
+    @property
+    def judged_by_leave_one_out(self) -> bool:
+        return self.by_leave_one_out
+
+    @property
+    def least_noise(self) -> np.ndarray:
+        return np.array([least_noise(y, self.data.weight) for y in self.data.of_noises(self.varying).Y.T])
+
+    @property
+    def informative(self) -> float:
+        data = self.data
+        return float(np.mean([informative_share(y, data.weight) for y in data.of_noises(self.varying).Y.T]))
+
+    def posterior(self, model: Model) -> Posterior:
+        return self.process(model)
+
+    def evidence(self, posterior: Posterior, model: Model) -> float:
+        if self.by_leave_one_out:
+            return float(posterior.leave_one_out_log_densities()[self.varying].sum())
+        return self.log_marginal_likelihood(posterior)
+
+    def log_marginal_likelihood(self, posterior: Posterior) -> float:
+        """Return that of the targets that vary, summed over the outputs."""
+        values = posterior.log_marginal_likelihoods() + differences(self.data, posterior.noise_variance)[0]
+        return float(values[self.varying].sum())
+
+    def merit(self, model: Model, evidence: float) -> float:
+        return merit(model, evidence)
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """Classes to predict: the rows are in random order, so that a calibration of the last ones is one of a sample.
+
+    Attributes
+    ----------
+    coding : ClassCoding
+    labels : Labels
+    box : TrainingBox
+    calibrated : bool
+    """
+
+    coding: ClassCoding
+    labels: Labels
+    box: TrainingBox
+    calibrated: bool
+
+    @classmethod
+    def of(cls, X, label, weight, class_weight, **options):
+        """Return the task of rows with classes, 0 to n_classes - 1, given their weights and those of their classes."""
+        one, weight = np.minimum(weight, 1.0) * class_weight, weight * class_weight
+        coding = ClassCoding.of(label, weight)
+        data, group = Data(X, coding.targets(label), weight, np.zeros((len(weight), 1))).merged()
+        order = np.random.RandomState(0).permutation(len(data.Y))
+        labels = Labels.of(label, weight, one, np.argsort(order)[group])
+        return cls(data.take(order), coding=coding, labels=labels, box=TrainingBox(X, weight), **options)
+
+    relevance_std = 1 / 8  # classes say less about each feature than numbers do
+    refines = False
+
+    @property
+    def judged_by_leave_one_out(self) -> bool:
+        return True
+
+    @property
+    def least_noise(self) -> float:
+        return 0.0
+
+    @property
+    def informative(self) -> float:
+        return 1.0
+
+    def posterior(self, model: Model) -> ClassPosterior:
+        return ClassPosterior(
+            self.process(model),
+            float(model.noise_variance[0]),
+            self.coding,
+            self.labels,
+            self.relevance(model),
+            calibrated=self.calibrated,
+            n_sampled=CALIBRATION_ROWS,
+        )
+
+    def evidence(self, posterior: ClassPosterior, model: Model) -> float:
+        return posterior.log_likelihood
+
+    def merit(self, model: Model, evidence: float) -> float:
+        return evidence
