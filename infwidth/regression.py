@@ -2,11 +2,13 @@
 
 from infwidth._base import all_or_nothing
 from infwidth._callbacks import with_callbacks
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.selection import condition
 from infwidth._regressor import BaseRegressor, noise_of_outputs
 
 
+@no_floating_point_errors
 class NNGPRegressor(BaseRegressor):
     """Exact Bayesian regression with an infinitely wide neural network.
 
