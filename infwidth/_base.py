@@ -15,7 +15,7 @@ from infwidth._callbacks import CallbackSupportMixin, Monitor
 from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.search import LOG_BOUNDS, Model, at_bound
 from infwidth._inference.selection import Search, Settings, learning_bytes
-from infwidth._linalg.tiles import LowerTiles
+from infwidth._linalg.solvers import SOLVERS, solver_class
 from infwidth._memory import memory_limit, require_memory
 from infwidth._preprocessing import FEATURE_SCALINGS, with_names
 from infwidth._threads import blas_threads, solver_threads, thread_count
@@ -34,7 +34,6 @@ from infwidth.networks.base import check_network
 from infwidth.networks.layers import variance
 
 OPTIMIZERS = ("lml", "loo", None)
-SOLVERS = ("auto", "cholesky")
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 
@@ -67,6 +66,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             "learns": self.optimizer is not None,
             "limit": self._limit,
             "by_leave_one_out": self.optimizer == "loo",
+            "solver": self.solver,
             "n_jobs": self.n_jobs,
             "max_memory": self.max_memory,
             "verbose": bool(self.verbose),
@@ -171,8 +171,9 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
             n_models += len(default_networks()) if self._averages(n) else 0
         judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
-        conditioning = n_models * n_factors * LowerTiles.n_bytes(n) + judging + ensemble_bytes(n, n_models)
-        self._require_memory(max(learning, conditioning), f"a fit of {n:,} rows")
+        factors = n_models * n_factors * solver_class(self.solver).n_bytes(n)
+        needed = max(learning, factors + judging + ensemble_bytes(n, n_models))
+        self._require_memory(needed, f"a fit of {n:,} rows")
 
     def set_params(self, **params):
         """Set parameters, as scikit-learn does; those of the network need a network.
@@ -206,7 +207,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         if self.network is not None:
             check_network(self.network)
         require_choice("feature_scaling", self.feature_scaling, FEATURE_SCALINGS)
-        require_choice("solver", self.solver, SOLVERS)
+        require_choice("solver", self.solver, ("auto", *SOLVERS))
         if not callable(self.optimizer) or isinstance(self.optimizer, type):
             require_choice("optimizer", self.optimizer, OPTIMIZERS, "a callable")
         require_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)

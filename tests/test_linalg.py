@@ -11,7 +11,8 @@ import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth import _memory as memory
-from infwidth._linalg.cholesky import JITTERS, Cholesky, NotPositiveDefiniteError, factorize
+from infwidth._linalg.cholesky import Cholesky
+from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._memory import available_memory, memory_limit, require_memory
 from infwidth._progress import progress
@@ -21,7 +22,7 @@ shapes = pytest.mark.parametrize(("n", "tile"), SHAPES)
 
 
 class MatrixSource:
-    """What ``factorize`` asks of a kernel, from a matrix in memory.
+    """What ``Cholesky.of`` asks of a kernel, from a matrix in memory.
 
     Above the diagonal a tile holds NaN: only its lower triangle may be read.
     """
@@ -45,7 +46,7 @@ def positive_definite(n):
 
 
 def factor_of(A, tile=10, noise=0.0, **options):
-    factor, jitter = factorize(MatrixSource(A), np.full(len(A), noise), tile=tile, **options)
+    factor, jitter = Cholesky.of(MatrixSource(A), np.full(len(A), noise), tile=tile, **options)
     assert jitter == 0.0
     return factor
 
@@ -127,7 +128,7 @@ def test_dense_is_symmetric(n, tile):
 @shapes
 def test_noise_of_each_row_is_added(n, tile):
     A, noise, B = positive_definite(n), np.linspace(0.1, 2.0, n), targets(n)
-    factor, _ = factorize(MatrixSource(A), noise, tile=tile)
+    factor, _ = Cholesky.of(MatrixSource(A), noise, tile=tile)
     assert_allclose(factor.solve(B), np.linalg.solve(A + np.diag(noise), B), rtol=1e-10, atol=1e-12)
 
 
@@ -164,9 +165,9 @@ def test_bad_pivot_is_named(pivot):
 def test_singular_matrix_gets_jitter_and_a_solution():
     A, Y = np.full((20, 20), 4.0), np.full((20, 1), 3.0)  # equal rows: every pivot but the first is exactly 0
     with pytest.warns(scipy.linalg.LinAlgWarning, match="4e-10 added to its diagonal.*noise_variance") as warned:
-        factor, jitter = factorize(MatrixSource(A), np.zeros(20), tile=6)
+        factor, jitter = Cholesky.of(MatrixSource(A), np.zeros(20), tile=6)
     assert len(warned) == 1
-    assert jitter == 4.0 * JITTERS[0]
+    assert jitter == 4.0 * JITTERS[1]
     alpha = factor.solve(Y)
     assert_allclose(A @ alpha, Y, rtol=1e-6)
     assert_allclose((A + jitter * np.eye(20)) @ alpha, Y, rtol=1e-6)
@@ -176,7 +177,7 @@ def test_singular_matrix_gets_jitter_and_a_solution():
 def test_equal_rows_are_noticed_whatever_the_rounding(scale):
     # scale - √scale² is rounding: negative, zero, or so small a positive pivot that the solution would be noise
     with pytest.warns(scipy.linalg.LinAlgWarning, match="not positive definite to working precision"):
-        factor, _ = factorize(MatrixSource(np.full((2, 2), scale)), np.zeros(2))
+        factor, _ = Cholesky.of(MatrixSource(np.full((2, 2), scale)), np.zeros(2))
     alpha = factor.solve(np.array([[1.0], [2.0]]))  # no function has two values: the best one is their mean
     assert_allclose(scale * alpha.sum(), 1.5, rtol=1e-3)
 
@@ -184,10 +185,10 @@ def test_equal_rows_are_noticed_whatever_the_rounding(scale):
 def test_jitter_grows_until_it_is_enough():
     A = np.diag(np.r_[np.ones(9), -1e-9])
     with pytest.warns(scipy.linalg.LinAlgWarning) as warned:
-        factor, jitter = factorize(MatrixSource(A), np.zeros(10), tile=4)
+        factor, jitter = Cholesky.of(MatrixSource(A), np.zeros(10), tile=4)
     scale = np.mean(np.diag(A))
     assert jitter == pytest.approx(1e-8 * scale)
-    for warning, amount in zip(warned, JITTERS[:2], strict=True):
+    for warning, amount in zip(warned, JITTERS[1:3], strict=True):
         assert f"{scale * amount:.3g} added" in str(warning.message)
     assert_allclose(factor.solve(np.eye(10)), np.linalg.inv(A + jitter * np.eye(10)), rtol=1e-6)
 
@@ -198,8 +199,8 @@ def test_indefinite_matrix_is_an_error_that_names_the_remedy():
         pytest.warns(scipy.linalg.LinAlgWarning) as warned,
         pytest.raises(scipy.linalg.LinAlgError, match=r"not positive definite.*raise noise_variance"),
     ):
-        factorize(MatrixSource(A), np.zeros(10), tile=4)
-    assert len(warned) == len(JITTERS)
+        Cholesky.of(MatrixSource(A), np.zeros(10), tile=4)
+    assert len(warned) == len(JITTERS) - 1
 
 
 @pytest.mark.parametrize("place", [(0, 0), (7, 7), (3, 1), (8, 2)], ids=str)
@@ -210,7 +211,7 @@ def test_entry_that_is_not_finite_is_an_error_before_any_jitter(place, value):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a warning of jitter would come first
         with pytest.raises(scipy.linalg.LinAlgError, match=r"entries that are not finite.*Scale the features"):
-            factorize(MatrixSource(A), np.full(10, 0.1), tile=4)
+            Cholesky.of(MatrixSource(A), np.full(10, 0.1), tile=4)
 
 
 # Memory
@@ -225,7 +226,7 @@ def test_factorisation_allocates_nothing_else():
     source = MatrixSource(np.eye(600))
     tracemalloc.start()
     try:
-        factorize(source, np.zeros(600), tile=100)
+        Cholesky.of(source, np.zeros(600), tile=100)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -245,7 +246,7 @@ def test_too_little_memory_is_said_before_it_is_taken(max_memory, word, monkeypa
     tracemalloc.start()
     try:
         with pytest.raises(MemoryError, match=f"200,000 rows needs {needed}.*8,000,000,000.*{word}") as caught:
-            factorize(UntouchableSource(), np.zeros(200_000), max_memory=max_memory)
+            Cholesky.of(UntouchableSource(), np.zeros(200_000), max_memory=max_memory)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

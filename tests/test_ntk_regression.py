@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from infwidth import NNGPRegressor, NTKRegressor
 from infwidth._inference import ensemble, posterior
 from infwidth._inference.dynamics import DENSE_BYTES
-from infwidth._linalg.cholesky import factorize
+from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._recursion.engine import KernelSource
 from infwidth.kernels import NTKKernel
@@ -711,7 +711,7 @@ def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
 @pytest.mark.parametrize("tile", [12, 50, 119])
 def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
     expected = everything(NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y), NEW)
-    monkeypatch.setattr(posterior, "factorize", partial(factorize, tile=tile))
+    monkeypatch.setattr(Cholesky, "of", partial(Cholesky.of, tile=tile))
 
     class SmallTiles(LowerTiles):
         def __init__(self, n):

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from infwidth import NNGPRegressor
 from infwidth._inference import posterior
-from infwidth._linalg.cholesky import Cholesky, factorize
+from infwidth._linalg.cholesky import Cholesky
 from infwidth._recursion import engine
 from infwidth._recursion.engine import KernelSource
 from infwidth.kernels import NNGPKernel
@@ -327,7 +327,7 @@ def test_memory_does_not_grow_with_the_new_rows(monkeypatch):
 @pytest.mark.parametrize("tile", [12, 40, 149])
 def test_results_do_not_depend_on_tiles(tile, monkeypatch):
     expected = everything(NNGPRegressor(optimizer=None).fit(X, y), NEW)
-    monkeypatch.setattr(posterior, "factorize", partial(factorize, tile=tile))
+    monkeypatch.setattr(Cholesky, "of", partial(Cholesky.of, tile=tile))
     model = NNGPRegressor(optimizer=None).fit(X, y)
     assert model._mixture.components[0].posterior.tiles.n_blocks > 1
     for actual, whole in zip(everything(model, NEW), expected, strict=True):

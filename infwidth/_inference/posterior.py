@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import cholesky, eigh
 
 from infwidth._inference.evidence import share_of_mean
-from infwidth._linalg.cholesky import ROUNDING, factorize
+from infwidth._linalg.cholesky import ROUNDING
+from infwidth._linalg.solvers import solver_class
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._preprocessing import row_noise
 
@@ -54,13 +55,14 @@ class Posterior:
         Of a row of weight 1.
     weight : ndarray of shape (n,)
         Divides the noise variance of each row.
+    solver : {"auto", "cholesky"}, default="auto"
     max_memory : int or str, optional
     verbose : bool, default=False
 
     Attributes
     ----------
     groups : OutputGroups
-    factors : list of Cholesky
+    factors : list of Solver
         One for each group.
     jitters : ndarray of shape (n_groups,)
         What was added to the noise variances.
@@ -69,11 +71,12 @@ class Posterior:
     alpha : ndarray of shape (n, n_outputs)
     """
 
-    def __init__(self, source, Y, noise_variance, weight, *, max_memory=None, verbose=False):
+    def __init__(self, source, Y, noise_variance, weight, *, solver="auto", max_memory=None, verbose=False):
         self.source, self.Y, self.weight = source, Y, weight
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
+        options = {"weight": weight, "max_memory": max_memory, "verbose": verbose}
         found = [
-            factorize(source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose)
+            solver_class(solver).of(source, row_noise(value, weight), **options)
             for value in self.groups.noise_variances
         ]
         self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
@@ -165,22 +168,22 @@ class Posterior:
         return mean, variance
 
     def _mean_and_variance(self, rows):
-        cross = self._cross(rows)
+        cross, prior = self._cross(rows), self.source.diagonal(rows)
         mean = self.tiles.transposed_product(cross, self.alpha)
-        return mean, self._variances(rows, self._half_solved(cross))[:, self.groups.group]
+        explained = [factor.explained(own) for factor, own in zip(self.factors, self._copies(cross), strict=True)]
+        variances = np.stack([at_least_rounding(prior - own, prior) for own in explained], axis=1)
+        return mean, variances[:, self.groups.group]
 
     def mean_and_covariances(self, X):
         """Return the mean, shape (m, n_outputs), and the covariance of the function for each group, shape (m, m)."""
         rows = self.source.rows(X)
-        cross = self._cross(rows)
+        cross, prior = self._cross(rows), self.source.diagonal(rows)
         mean, covariances = self.tiles.transposed_product(cross, self.alpha), []
-        for solved, prior in zip(
-            self._half_solved(cross), copies([self.source.full(rows)], len(self.factors)), strict=True
-        ):
-            covariances.append(prior[0])
-            for tile in solved:
-                covariances[-1] -= tile.T @ tile
-            np.fill_diagonal(covariances[-1], self._variances(rows, [solved])[:, 0])
+        priors = self._copies([self.source.full(rows)])
+        for factor, own, (covariance,) in zip(self.factors, self._copies(cross), priors, strict=True):
+            explained = factor.subtract_explained(own, covariance)
+            np.fill_diagonal(covariance, at_least_rounding(prior - explained, prior))
+            covariances.append(covariance)
         return mean, covariances
 
     def joint_bytes(self, m):
@@ -203,17 +206,9 @@ class Posterior:
         self.source.fill_cross(rows, self.tiles.placed(cross))
         return cross
 
-    def _half_solved(self, cross):
-        """Yield L⁻¹ B for each factor, given the blocks of B."""
-        for factor, own in zip(self.factors, copies(cross, len(self.factors)), strict=True):
-            factor.half_solve(own)
-            yield own
-
-    def _variances(self, rows, half_solved):
-        """Return variances, shape (m, number of factors), given L⁻¹ k(x) of each factor."""
-        prior = self.source.diagonal(rows)
-        explained = [sum(np.einsum("ij,ij->j", tile, tile) for tile in solved) for solved in half_solved]
-        return np.stack([at_least_rounding(prior - own, prior) for own in explained], axis=1)
+    def _copies(self, blocks):
+        """Yield blocks that may be overwritten, for each factor."""
+        return copies(blocks, len(self.factors))
 
 
 def leave_one_out_bytes(n):

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.optimize import minimize
 
+from infwidth._linalg.jitter import NUGGETS, first_definite
 from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._recursion.engine import KernelEngine, KernelSource, NotFiniteError
 from infwidth._recursion.gradient import program_gradient
@@ -19,8 +20,6 @@ from infwidth._validation import shown
 from infwidth.networks import Network
 from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_gradient, theta_of, with_theta
 
-# Of the mean kernel diagonal, added to the noise: the first one that factors.
-NUGGETS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
@@ -173,16 +172,18 @@ class Objective:
 
     def _factor(self, source, noise_variance, Y, weight, tiles):
         mean = float(np.mean(source.diagonal()))
-        for share in self.nuggets:
+
+        def attempt(share):
             source.fill(tiles)
             tiles.add_to_diagonal((noise_variance + share * mean) / weight)
-            try:
-                return self.evidence(tiles, Y), share
-            except LinAlgError:
-                continue
-        raise LinAlgError(
-            "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
-        )
+            return self.evidence(tiles, Y)
+
+        found = first_definite(self.nuggets, attempt)
+        if found is None:
+            raise LinAlgError(
+                "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
+            )
+        return found
 
 
 def evidence_bytes(sizes, n_noises, leave_one_out=False, n_threads=1):

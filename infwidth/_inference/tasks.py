@@ -35,7 +35,7 @@ class Task(ABC):
         The kernel that is the prior.
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
-    n_jobs, max_memory, verbose
+    solver, n_jobs, max_memory, verbose
         As for the estimators.
     """
 
@@ -44,6 +44,7 @@ class Task(ABC):
     learns: bool
     limit: str
     by_leave_one_out: bool
+    solver: str
     n_jobs: int | None
     max_memory: int | str | None
     verbose: bool
@@ -90,6 +91,7 @@ class Task(ABC):
             data.Y,
             model.noise_variance,
             data.weight,
+            solver=self.solver,
             max_memory=self.max_memory,
             verbose=self.verbose,
         )

@@ -7,21 +7,18 @@ LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
+from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
+from infwidth._linalg.solver import Solver
 from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._memory import require_memory
 from infwidth._progress import progress
 from infwidth._warnings import warn_user
 
 ROUNDING = 10 * np.finfo(float).eps  # a pivot below this share of its diagonal entry has no correct digit
-JITTERS = (1e-10, 1e-8, 1e-6)  # of the mean diagonal, tried in this order where the matrix is not positive definite
 
 
-class NotPositiveDefiniteError(LinAlgError):
-    """A pivot is not positive."""
-
-
-class Cholesky:
-    """A = L Lᵀ.
+class Cholesky(Solver):
+    """A = L Lᵀ: exact, in half the memory of a matrix.
 
     Parameters
     ----------
@@ -36,11 +33,49 @@ class Cholesky:
         The tiles hold nothing of use then.
     """
 
+    name = "cholesky"
+
     def __init__(self, tiles, verbose=False):
         self.tiles = tiles
         self._floor = [ROUNDING * np.diag(tiles[k, k]) for k in range(tiles.n_blocks)]
         for k in progress(range(tiles.n_blocks), "Cholesky factorisation", verbose):
             self._eliminate(k)
+
+    @staticmethod
+    def n_bytes(n):
+        """Return the bytes of the tiles."""
+        return LowerTiles.n_bytes(n)
+
+    @classmethod
+    def of(cls, source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):
+        """Return the factor of a kernel matrix plus noise, and the jitter that it took: see ``Solver.of``."""
+        require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")
+        tiles = LowerTiles(source.n, tile)
+        scale = float(np.mean(source.diagonal()))
+
+        def attempt(share):
+            if share:
+                warn_user(
+                    "the kernel matrix is not positive definite to working precision; trying again with "
+                    f"{share * scale:.3g} added to its diagonal. A larger noise_variance avoids this.",
+                    LinAlgWarning,
+                )
+            source.fill(tiles)
+            tiles.add_to_diagonal(noise + share * scale / weight)
+            try:
+                return cls(tiles, verbose)
+            except NotPositiveDefiniteError:
+                _require_finite(source, tiles)
+                raise
+
+        found = first_definite(JITTERS, attempt)
+        if found is None:
+            raise LinAlgError(
+                f"the kernel matrix is not positive definite, even with {JITTERS[-1] * scale:.3g} added to its "
+                "diagonal: raise noise_variance."
+            )
+        solver, share = found
+        return solver, share * scale
 
     def _eliminate(self, k):
         """Factor tile column k, and subtract it from all columns right of it."""
@@ -73,11 +108,17 @@ class Cholesky:
             for i in range(k + 1, tiles.n_blocks):
                 blas.dgemm(-1.0, tiles[i, k], blocks[k], 1.0, blocks[i], overwrite_c=1)
 
-    def solve(self, B):
-        """Return A⁻¹B for B of shape (n, m)."""
-        blocks = self.tiles.split(B)
-        self.solve_blocks(blocks)
-        return np.concatenate(blocks)
+    def explained(self, blocks):
+        """Return the diagonal of Bᵀ A⁻¹ B, the squared column norms of L⁻¹B."""
+        self.half_solve(blocks)
+        return sum(np.einsum("ij,ij->j", block, block) for block in blocks)
+
+    def subtract_explained(self, blocks, covariance):
+        """Subtract Bᵀ A⁻¹ B from a covariance, and return its diagonal."""
+        explained = self.explained(blocks)
+        for block in blocks:
+            covariance -= block.T @ block
+        return explained
 
     def solve_blocks(self, blocks, first=0):
         """Overwrite the blocks of B with those of A⁻¹B. Parameters as for ``half_solve``."""
@@ -140,55 +181,6 @@ class Cholesky:
             for j in range(k):
                 blas.dtrmm(1.0, tiles[k, k], tiles[k, j], lower=1, trans_a=1, overwrite_b=1)
             lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
-
-
-def factorize(source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):
-    """Factor a kernel matrix plus a noise variance a row.
-
-    Parameters
-    ----------
-    source : object with ``n``, ``diagonal()`` and ``fill(tiles)``
-        The kernel matrix: see ``infwidth._recursion.engine.KernelSource``.
-    noise : ndarray of shape (n,)
-        Added to the diagonal.
-    weight : ndarray of shape (n,), default=1.0
-        Of the rows: jitter is divided by it, as noise is.
-    max_memory : int or str, optional
-        Checked before anything is allocated; None means what is free.
-
-    Returns
-    -------
-    factor : Cholesky
-    jitter : float
-        What had to be added to the diagonal besides, of a row of weight 1; 0 as a rule.
-
-    Raises
-    ------
-    MemoryError
-        With the bytes that would be needed.
-    LinAlgError
-        If the matrix is not positive definite even with jitter.
-    """
-    require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")
-    tiles = LowerTiles(source.n, tile)
-    scale = float(np.mean(source.diagonal()))
-    for jitter in (0.0, *(scale * step for step in JITTERS)):
-        if jitter:
-            warn_user(
-                "the kernel matrix is not positive definite to working precision; "
-                f"trying again with {jitter:.3g} added to its diagonal. A larger noise_variance avoids this.",
-                LinAlgWarning,
-            )
-        source.fill(tiles)
-        tiles.add_to_diagonal(noise + jitter / weight)
-        try:
-            return Cholesky(tiles, verbose), jitter
-        except NotPositiveDefiniteError:
-            _require_finite(source, tiles)
-    raise LinAlgError(
-        f"the kernel matrix is not positive definite, even with {jitter:.3g} added to its diagonal: "
-        "raise noise_variance."
-    )
 
 
 def _require_finite(source, tiles):

@@ -1,0 +1,88 @@
+"""The contract of what solves linear systems with a kernel matrix."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from infwidth._linalg.tiles import LowerTiles
+
+
+class Solver(ABC):
+    """A = K + diag(noise), ready to be solved with.
+
+    Matrices of n rows are handed over as blocks, see ``LowerTiles.split``. What a solver cannot do raises a ValueError
+    with its name.
+
+    Attributes
+    ----------
+    tiles : LowerTiles
+        How rows are cut into blocks.
+    """
+
+    name: ClassVar[str]  # value of the estimators' parameter ``solver``
+    tiles: LowerTiles
+
+    @staticmethod
+    @abstractmethod
+    def n_bytes(n: int) -> int:
+        """Return the bytes that the solver of n rows takes."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, source, noise, *, weight=1.0, max_memory=None, verbose=False) -> tuple["Solver", float]:
+        """Return a solver of a kernel matrix plus a noise variance a row.
+
+        Parameters
+        ----------
+        source : object with ``n``, ``diagonal()`` and ``fill(tiles)``
+                The kernel matrix: see ``KernelSource``.
+        noise : ndarray of shape (n,)
+                Added to the diagonal.
+        weight : ndarray of shape (n,), default=1.0
+                Of the rows: jitter is divided by it, as noise is.
+        max_memory : int or str, optional
+                Checked before anything is allocated; None means what is free.
+
+        Returns
+        -------
+        solver : Solver
+        jitter : float
+                What had to be added to the diagonal besides, of a row of weight 1; 0 as a rule.
+
+        Raises
+        ------
+        MemoryError
+                With the bytes that would be needed.
+        LinAlgError
+                If the matrix is not positive definite even with jitter.
+        """
+
+    @abstractmethod
+    def solve_blocks(self, blocks: list[np.ndarray]) -> None:
+        """Overwrite the blocks of B with those of A⁻¹B."""
+
+    @abstractmethod
+    def explained(self, blocks: list[np.ndarray]) -> np.ndarray:
+        """Return the diagonal of Bᵀ A⁻¹ B, shape (m,): what the variances of m new rows lose; B is overwritten."""
+
+    @abstractmethod
+    def subtract_explained(self, blocks: list[np.ndarray], covariance: np.ndarray) -> np.ndarray:
+        """Subtract Bᵀ A⁻¹ B from a covariance of shape (m, m), and return its diagonal; B is overwritten."""
+
+    def solve(self, B: np.ndarray) -> np.ndarray:
+        """Return A⁻¹B for B of shape (n, m)."""
+        blocks = self.tiles.split(B)
+        self.solve_blocks(blocks)
+        return np.concatenate(blocks)
+
+    def log_determinant(self) -> float:
+        """Return log det A, for evidence."""
+        raise self._cannot("evidence")
+
+    def inverse_diagonal(self, n_rows: int | None = None) -> np.ndarray:
+        """Return the diagonal of A⁻¹, of all rows or of the last ones, so many at least; for leave-one-out."""
+        raise self._cannot("leave-one-out predictions")
+
+    def _cannot(self, what: str) -> ValueError:
+        return ValueError(f"solver={self.name!r} has no {what}: use solver='cholesky'.")
