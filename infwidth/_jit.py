@@ -50,13 +50,21 @@ def entry_point(function):
     return _kept_on_disk(njit(nogil=True, **_OPTIONS)(function), function)
 
 
+def inlined(template, name, **names):
+    """Make an inlined function of a template in which the given global names are replaced."""
+    return inline(_specialised(template, name, names))
+
+
 def c_function(template, signature, name, **names):
     """Compile a C-callable function from a template in which the given global names are replaced."""
-    function = types.FunctionType(template.__code__, {**template.__globals__, **names}, name)
-    function = _named_by_source(function, name)
+    function = _named_by_source(_specialised(template, name, names), name)
     compiled = CFunc(function, normalize_signature(signature), locals={}, options=_OPTIONS)
     _kept_on_disk(compiled, function).compile()
     return compiled
+
+
+def _specialised(template, name, names):
+    return types.FunctionType(template.__code__, {**template.__globals__, **names}, name)
 
 
 def _kept_on_disk(compiled, function):

@@ -20,7 +20,7 @@ from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.selection import condition
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._regressor import BaseRegressor, noise_of_outputs
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import is_number, require_choice, require_positive, shown

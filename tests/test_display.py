@@ -11,7 +11,7 @@ from sklearn.datasets import load_wine
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
 from infwidth._linalg.cholesky import Cholesky
-from infwidth._recursion.engine import KernelEngine
+from infwidth._engine.engine import KernelEngine
 
 X, y = load_wine(return_X_y=True)
 MODELS = [

@@ -9,9 +9,9 @@ from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Objective
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import KernelEngine, KernelSource
-from infwidth._recursion.gradient import program_gradient
-from infwidth._recursion.tangent import tangents
+from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.gradient import program_gradient
+from infwidth._engine.tangent import tangents
 from infwidth.activations import ACTIVATIONS, Exp, Gaussian, LeakyReLU, Monomial, RectifiedPower, Sin
 from infwidth.networks import MLP, Activation, Dense, Sequential
 from infwidth.networks.theta import theta_directions, theta_gradient, theta_of, with_theta
@@ -148,7 +148,7 @@ def test_adjoint_does_not_depend_on_tiles(tile):
 @pytest.mark.parametrize("limit", ["nngp", "ntk"])
 def test_adjoint_is_the_same_again_and_on_any_number_of_threads(limit, monkeypatch):
     """To the last bit: what the threads find is added in one order, whoever comes first."""
-    monkeypatch.setattr("infwidth._recursion.gradient.PANEL", 8)
+    monkeypatch.setattr("infwidth._engine.gradient.PANEL", 8)
     n = 700
     X, network, M = inputs(n), network_of("relu"), symmetric(n)
 

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from infwidth._recursion.engine import PANEL, KernelEngine
-from infwidth._recursion.fused import CHUNK
+from infwidth._engine.engine import PANEL, KernelEngine
+from infwidth._engine.forward import CHUNK
 from infwidth.activations import LeakyReLU
 from infwidth.networks import MLP, Activation, Dense, Sequential
 

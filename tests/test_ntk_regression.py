@@ -18,7 +18,7 @@ from infwidth._inference import ensemble, posterior
 from infwidth._inference.dynamics import DENSE_BYTES
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import KernelSource
+from infwidth._engine.engine import KernelSource
 from infwidth.kernels import NTKKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
 

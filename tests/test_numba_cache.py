@@ -26,7 +26,7 @@ import numpy as np
 import infwidth
 from infwidth import NNGPRegressor
 from infwidth.networks import MLP
-from infwidth._recursion.fused import fused_pass
+from infwidth._engine.forward import fused_pass
 
 X, network = np.linspace(-1.0, 1.0, 60).reshape(20, 3) ** 3, MLP(depth=1, activation="identity")
 mean = NNGPRegressor(network, optimizer=None).fit(X, X[:, 0]).predict(X)

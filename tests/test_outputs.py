@@ -11,7 +11,7 @@ from sklearn.datasets import load_linnerud, make_friedman1
 from infwidth import NNGPRegressor, NTKRegressor
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import KernelSource
+from infwidth._engine.engine import KernelSource
 from infwidth.metrics import interval_coverage
 from infwidth.networks import MLP
 

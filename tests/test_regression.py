@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from infwidth import NNGPRegressor
 from infwidth._inference import posterior
 from infwidth._linalg.cholesky import Cholesky
-from infwidth._recursion import engine
-from infwidth._recursion.engine import KernelSource
+from infwidth._engine import engine
+from infwidth._engine.engine import KernelSource
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
 

@@ -16,7 +16,7 @@ import numpy as np
 from _measure import alternate
 
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._recursion.engine import PANEL, KernelEngine, KernelSource
+from infwidth._engine.engine import PANEL, KernelEngine, KernelSource
 from infwidth.networks import MLP
 
 CASES = [(3, "relu"), (10, "relu"), (3, "erf"), (3, "gelu")]

@@ -49,7 +49,7 @@ class Posterior:
     Parameters
     ----------
     source : object with ``n``, ``rows``, ``diagonal``, ``fill``, ``fill_cross``, ``dot`` and ``full``
-        The kernel; see ``infwidth._recursion.engine.KernelSource``.
+        The kernel; see ``infwidth._engine.engine.KernelSource``.
     Y : ndarray of shape (n, n_outputs)
     noise_variance : ndarray of shape (1,) or (n_outputs,)
         Of a row of weight 1.

@@ -15,7 +15,7 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Model, differences
 from infwidth._inference.selection import merit
 from infwidth._preprocessing import feature_scalers, informative_share, least_noise, transform
-from infwidth._recursion.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, KernelSource
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
 

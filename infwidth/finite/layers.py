@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from infwidth._recursion.program import Dual
+from infwidth._program.dual import Dual
 from infwidth.activations import BaseActivation
 
 

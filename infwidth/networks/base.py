@@ -5,7 +5,7 @@ from sklearn.base import clone
 from sklearn.utils import check_array
 
 from infwidth._floating_point import no_floating_point_errors
-from infwidth._recursion.engine import KernelEngine
+from infwidth._engine.engine import KernelEngine
 from infwidth._validation import require_choice, require_numbers, shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.layers import Layer

@@ -1,6 +1,6 @@
 """Any chain of dense layers and activations."""
 
-from infwidth._recursion.program import Program
+from infwidth._program.program import Program
 from infwidth._validation import shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.base import Network

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from infwidth._recursion.gradient import ProgramGradient
+from infwidth._engine.gradient import ProgramGradient
 from infwidth._validation import shown
 
 

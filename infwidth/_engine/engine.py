@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from infwidth._engine.encoding import encode
+from infwidth._engine.forward import fused_pass
+from infwidth._engine.rows import Rows, compute_rows
 from infwidth._memory import require_memory
-from infwidth._recursion.fused import fused_pass
-from infwidth._recursion.program import Program
-from infwidth._recursion.rows import Rows, compute_rows, encode
+from infwidth._program.program import Program
 from infwidth._threads import blas_threads, for_each, thread_count
 
 PANEL = 128  # rows of a panel: its k and t for a chunk of columns are half a megabyte, an L2 cache
@@ -35,10 +36,10 @@ class KernelEngine:
         self.program = program
         self.ntk = ntk
         self.n_jobs = n_jobs
-        self._codes, self._parameters = encode(program, ntk)
+        self._encoded = encode(program, ntk)
 
     def __getstate__(self):
-        """Return what the engine is made of: the codes are addresses in this process."""
+        """Return what the engine is made of: the encoded program has addresses in this process."""
         return {"program": self.program, "ntk": self.ntk, "n_jobs": self.n_jobs}
 
     def __setstate__(self, state):
@@ -84,7 +85,7 @@ class KernelEngine:
 
     def block(self, a, a0, a1, b, b0, b1, nngp, ntk, *, row=0, column=0, upper=False, mirror=False):
         """Write the block of a[a0:a1] with b[b0:b1], on the calling thread; see ``fused_pass``."""
-        fused_pass(self._codes, self._parameters, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror)
+        fused_pass(self._encoded, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror)
 
     def run(self, function, items):
         """Call ``function(item)`` for all items on the engine's threads, BLAS held to one thread in each."""

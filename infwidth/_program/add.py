@@ -1,0 +1,49 @@
+"""The sum of two branches."""
+
+from dataclasses import dataclass
+
+from infwidth._jit import inline
+from infwidth._program.loops import adjoint_loop, forward_loop
+from infwidth._program.operation import Operation, Values
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """The sum of independent branches: K = K₁ + K₂, Θ = Θ₁ + Θ₂."""
+
+    source: int = 1
+    target: int = 0
+
+    def rows(self, own, source, pairs):
+        return Values(own.k + source.k, own.t + source.t), None
+
+    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+        return bar, bar
+
+    def forward(self, ntk):
+        return forward_loop(_forward, "add")
+
+    def adjoint(self, ntk):
+        return adjoint_loop(_adjoint, "add")
+
+    def matrices(self, own, source, coefficients, pairs, ntk):
+        return self.rows(own, source, pairs)
+
+    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+        return Values(d_own.k + d_source.k, d_own.t + d_source.t)
+
+
+@inline
+def _forward(own, source, row, columns, p):
+    for j in range(own.k.size):
+        own.k[j] += source.k[j]
+    for j in range(own.t.size):
+        own.t[j] += source.t[j]
+
+
+@inline
+def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
+    for j in range(bar.k.size):
+        source_bar.k[j] += bar.k[j]
+    for j in range(bar.t.size):
+        source_bar.t[j] += bar.t[j]

@@ -1,0 +1,231 @@
+"""The compiled loops of the operations over a chunk of columns, each compiled when a network first needs it.
+
+A loop is a C function; the passes call it by its address. So one compiled pass serves all operations, and none is
+compiled before its time. An operation writes its loops as functions of arrays, which are wrapped here:
+
+    forward(own, source, row, columns, p)
+    adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch)
+
+``own`` is the register that changes, in place (with other memory for the result it would be three times slower), and
+``source`` the one that is read, both ``Values`` of shape (n,), or of shape (n_pairs, n) where an operation works across
+sites. ``row`` and ``columns`` of shape (n_coefficients, at least n) are the coefficients of both sides, p the numbers of
+``Operation.parameters``. The adjoint finds the values before and after, turns ``bar`` from ∂L/∂(values after) to
+∂L/∂(values before), and adds to ``source_bar``, to ``q_row`` of shape (1,) and ``q_columns`` of shape (n,), the
+derivatives by the variances that the coefficients stand for, and to ``gradient``; ``scratch`` is (2, n).
+"""
+
+from functools import cache
+
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from infwidth._jit import c_function, reduction
+from infwidth._program.operation import Values
+
+_POINTER, _INTEGER = types.CPointer(types.float64), types.intp
+# k, t of the register and of the source; number of site pairs, their stride; row, columns, their stride; p, n, n of t
+_FORWARD = (*[_POINTER] * 4, *[_INTEGER] * 2, *[_POINTER] * 2, _INTEGER, _POINTER, *[_INTEGER] * 2)
+# k, t before, after and of the source, their derivatives before and of the source; number of site pairs, the stride of
+# values and of derivatives; q̄ of the row, of the columns; row, columns, their stride; p, gradient, scratch, n, n of t
+_ADJOINT = (*[_POINTER] * 10, *[_INTEGER] * 3, *[_POINTER] * 4, _INTEGER, *[_POINTER] * 3, *[_INTEGER] * 2)
+
+
+@reduction
+def dot(x, y):
+    """Return Σ x y."""
+    result = 0.0
+    for j in range(x.size):
+        result += x[j] * y[j]
+    return result
+
+
+@reduction
+def total(x):
+    """Return Σ x."""
+    result = 0.0
+    for j in range(x.size):
+        result += x[j]
+    return result
+
+
+# ruff: noqa: F821  # loop, n_coefficients and n_numbers are given when a template is compiled
+
+
+def _forward(k, t, source_k, source_t, n_pairs, pair_stride, row, columns, stride, p, n, n_t):
+    own = Values(carray(k, n), carray(t, n_t))
+    source = Values(carray(source_k, n), carray(source_t, n_t))
+    loop(own, source, row, carray(columns, (n_coefficients, stride)), p)
+
+
+def _forward_across(k, t, source_k, source_t, n_pairs, pair_stride, row, columns, stride, p, n, n_t):
+    shape = (n_pairs, pair_stride)
+    own = Values(carray(k, shape)[:, :n], carray(t, shape)[:, :n_t])
+    source = Values(carray(source_k, shape)[:, :n], carray(source_t, shape)[:, :n_t])
+    loop(own, source, row, carray(columns, (n_coefficients, stride)), p)
+
+
+def _adjoint(
+    k,
+    t,
+    after_k,
+    after_t,
+    source_k,
+    source_t,
+    k_bar,
+    t_bar,
+    source_k_bar,
+    source_t_bar,
+    n_pairs,
+    pair_stride,
+    bar_stride,
+    q_row,
+    q_columns,
+    row,
+    columns,
+    stride,
+    p,
+    gradient,
+    scratch,
+    n,
+    n_t,
+):
+    loop(
+        Values(carray(k, n), carray(t, n_t)),
+        Values(carray(after_k, n), carray(after_t, n_t)),
+        Values(carray(source_k, n), carray(source_t, n_t)),
+        Values(carray(k_bar, n), carray(t_bar, n_t)),
+        Values(carray(source_k_bar, n), carray(source_t_bar, n_t)),
+        carray(q_row, 1),
+        carray(q_columns, n),
+        row,
+        carray(columns, (n_coefficients, stride)),
+        p,
+        carray(gradient, n_numbers),
+        carray(scratch, (2, n)),
+    )
+
+
+def _adjoint_across(
+    k,
+    t,
+    after_k,
+    after_t,
+    source_k,
+    source_t,
+    k_bar,
+    t_bar,
+    source_k_bar,
+    source_t_bar,
+    n_pairs,
+    pair_stride,
+    bar_stride,
+    q_row,
+    q_columns,
+    row,
+    columns,
+    stride,
+    p,
+    gradient,
+    scratch,
+    n,
+    n_t,
+):
+    shape, bar_shape = (n_pairs, pair_stride), (n_pairs, bar_stride)
+    loop(
+        Values(carray(k, shape)[:, :n], carray(t, shape)[:, :n_t]),
+        Values(carray(after_k, shape)[:, :n], carray(after_t, shape)[:, :n_t]),
+        Values(carray(source_k, shape)[:, :n], carray(source_t, shape)[:, :n_t]),
+        Values(carray(k_bar, bar_shape)[:, :n], carray(t_bar, bar_shape)[:, :n_t]),
+        Values(carray(source_k_bar, bar_shape)[:, :n], carray(source_t_bar, bar_shape)[:, :n_t]),
+        carray(q_row, 1),
+        carray(q_columns, n),
+        row,
+        carray(columns, (n_coefficients, stride)),
+        p,
+        carray(gradient, n_numbers),
+        carray(scratch, (2, n)),
+    )
+
+
+_compiled = cache(c_function)  # it must outlive the calls of its address
+
+
+def forward_loop(loop, name, *, n_coefficients=0, across=False) -> int:
+    """Return the address of a forward loop, for ``call_forward``; ``loop`` is an inlined function of arrays."""
+    template, signature = _forward_across if across else _forward, types.void(*_FORWARD)
+    return _compiled(template, signature, f"{name}_forward", loop=loop, n_coefficients=n_coefficients).address
+
+
+def adjoint_loop(loop, name, *, n_coefficients=0, n_numbers=0, across=False) -> int:
+    """Return the address of an adjoint loop, for ``call_adjoint``."""
+    template, signature = _adjoint_across if across else _adjoint, types.void(*_ADJOINT)
+    names = {"loop": loop, "n_coefficients": n_coefficients, "n_numbers": n_numbers}
+    return _compiled(template, signature, f"{name}_adjoint", **names).address
+
+
+def _caller(signature):
+    """Make a function that calls the loop at an address; arrays are passed as the addresses of their data."""
+
+    def generate(context, builder, _, arguments):
+        pointer, integer = ir.IntType(8).as_pointer(), arguments[0].type
+        kinds = [pointer if kind == _POINTER else integer for kind in signature]
+        function = builder.inttoptr(arguments[0], ir.FunctionType(ir.VoidType(), kinds).as_pointer())
+        values = zip(arguments[1:], kinds, strict=True)
+        builder.call(function, [builder.inttoptr(v, kind) if kind == pointer else v for v, kind in values])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * (len(signature) + 1)), generate
+
+
+@intrinsic
+def call_forward(
+    typing_context,
+    address,
+    k,
+    t,
+    source_k,
+    source_t,
+    n_pairs,
+    pair_stride,
+    row,
+    columns,
+    stride,
+    p,
+    n,
+    n_t,
+):
+    """Call a forward loop."""
+    return _caller(_FORWARD)
+
+
+@intrinsic
+def call_adjoint(
+    typing_context,
+    address,
+    k,
+    t,
+    after_k,
+    after_t,
+    source_k,
+    source_t,
+    k_bar,
+    t_bar,
+    source_k_bar,
+    source_t_bar,
+    n_pairs,
+    pair_stride,
+    bar_stride,
+    q_row,
+    q_columns,
+    row,
+    columns,
+    stride,
+    p,
+    gradient,
+    scratch,
+    n,
+    n_t,
+):
+    """Call an adjoint loop."""
+    return _caller(_ADJOINT)

@@ -1,0 +1,61 @@
+"""The product of two branches."""
+
+from dataclasses import dataclass
+
+from infwidth._jit import inline
+from infwidth._program.loops import adjoint_loop, forward_loop
+from infwidth._program.operation import Operation, Values
+
+
+@dataclass(frozen=True)
+class Multiply(Operation):
+    """The elementwise product of independent branches: K = K₁ K₂, Θ = Θ₁ K₂ + K₁ Θ₂."""
+
+    source: int = 1
+    target: int = 0
+
+    def rows(self, own, source, pairs):
+        return Values(own.k * source.k, own.t * source.k + own.k * source.t), None
+
+    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+        own_bar = Values(bar.k * source.k, bar.t * source.k)
+        source_bar = Values(bar.k * own.k, bar.t * own.k)
+        if ntk:
+            own_bar = own_bar._replace(k=own_bar.k + bar.t * source.t)
+            source_bar = source_bar._replace(k=source_bar.k + bar.t * own.t)
+        return own_bar, source_bar
+
+    def forward(self, ntk):
+        return forward_loop(_forward, "multiply")
+
+    def adjoint(self, ntk):
+        return adjoint_loop(_adjoint, "multiply")
+
+    def matrices(self, own, source, coefficients, pairs, ntk):
+        return self.rows(own, source, pairs)
+
+    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+        return Values(
+            d_own.k * source.k + own.k * d_source.k,
+            d_own.t * source.k + own.t * d_source.k + d_own.k * source.t + own.k * d_source.t,
+        )
+
+
+@inline
+def _forward(own, source, row, columns, p):
+    for j in range(own.t.size):
+        own.t[j] = own.t[j] * source.k[j] + own.k[j] * source.t[j]
+    for j in range(own.k.size):
+        own.k[j] *= source.k[j]
+
+
+@inline
+def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
+    for j in range(bar.k.size):
+        source_bar.k[j] += bar.k[j] * own.k[j]
+        bar.k[j] *= source.k[j]
+    for j in range(bar.t.size):
+        source_bar.k[j] += bar.t[j] * own.t[j]
+        source_bar.t[j] += bar.t[j] * own.k[j]
+        bar.k[j] += bar.t[j] * source.t[j]
+        bar.t[j] *= source.k[j]

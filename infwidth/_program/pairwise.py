@@ -1,0 +1,305 @@
+"""Operations that have a closed form for a pair of Gaussian variables: T(q, q', k) and Ṫ = ∂T/∂k (see ``Family``).
+
+    k <- T(q, q', k),    t <- Ṫ(q, q', k) t
+
+The variances q and q' belong to single inputs, or single sites of them: what depends on one of them only is computed
+beforehand, in O(n). A kernel of a site with itself never comes from the formula for pairs, which is singular there.
+"""
+
+from abc import abstractmethod
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from infwidth._jit import inlined, jit
+from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
+from infwidth._program.operation import Operation, Values, diagonal_places
+from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS, Family
+
+
+class Partials(NamedTuple):
+    """What ``Family.curvature`` gives, as arrays."""
+
+    value: np.ndarray
+    slope: np.ndarray
+    second: np.ndarray
+    value_left: np.ndarray
+    value_right: np.ndarray
+    slope_left: np.ndarray
+    slope_right: np.ndarray
+
+
+class Pairwise(Operation):
+    """Base of the operations that a family describes."""
+
+    n_coefficients = N_COEFFICIENTS
+    n_kept = 7
+
+    @property
+    @abstractmethod
+    def family(self) -> Family:
+        """The closed form."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether its numbers have gradients: log b², where φ(x) becomes φ(bx), then those in which T is affine."""
+        return False
+
+    @property
+    def source(self):
+        return self.target
+
+    @property
+    def n_numbers(self):
+        return 1 + self.family.n_linear if self.learned else 0
+
+    def rows(self, own, source, pairs):
+        n_sites, n = len(diagonal_places(pairs)), own.k.shape[1]
+        coefficients = np.zeros((n_sites, N_COEFFICIENTS, n))
+        k, t = np.empty_like(own.k), np.empty_like(own.t)
+        for site, place in enumerate(diagonal_places(pairs)):
+            rows = self.family.rows(own.k[place], self._numbers())
+            for target, coefficient in zip(coefficients[site], rows.coefficients, strict=False):
+                target[:] = coefficient
+            k[place], t[place] = rows.value, rows.derivative * own.t[place]
+        for place, (left, right) in enumerate(pairs):
+            if left != right:
+                partials = self._partials(own.k[place], coefficients[left], coefficients[right])
+                k[place], t[place] = partials.value, partials.slope * own.t[place]
+        return Values(k, t), coefficients
+
+    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+        places, p = diagonal_places(pairs), self._numbers()
+        k_bar, t_bar = np.empty_like(own.k), np.zeros_like(own.t)
+        for site, place in enumerate(places):
+            q, t, g, h = own.k[place], own.t[place], bar.k[place], bar.t[place]
+            value, derivative = self.family.rows(q, p)[1:]
+            value_slope, derivative_slope = self.family.row_slopes(q, p)
+            for number, moved in self._moved():
+                there = self.family.rows(q, moved)
+                gradient[1 + number] += g @ (there.value - value)
+                if ntk:
+                    gradient[1 + number] += h @ (t * (there.derivative - derivative))
+            k_bar[place] = g * value_slope + q_bar[site]
+            if ntk:
+                k_bar[place] += h * t * derivative_slope
+                t_bar[place] = h * derivative
+        if len(pairs) > len(places):
+            self._sites_adjoint(own, bar, k_bar, t_bar, pairs, gradient, ntk)
+        if self.learned:
+            gradient[0] += np.vdot(k_bar, own.k) + np.vdot(t_bar, own.t)
+        return Values(k_bar, t_bar), None
+
+    def _sites_adjoint(self, own, bar, k_bar, t_bar, pairs, gradient, ntk):
+        """Do the same for pairs of two sites of one input."""
+        places = diagonal_places(pairs)
+        coefficients = self.rows(own, own, pairs)[1]
+        for place, (left, right) in enumerate(pairs):
+            if left == right:
+                continue
+            sides = coefficients[left], coefficients[right]
+            partials = self._partials(own.k[place], *sides)
+            g, h = bar.k[place], bar.t[place] * own.t[place] if ntk else np.zeros_like(bar.k[place])
+            for number, moved in self._moved():
+                there = _partials(self.family, own.k[place], *sides, moved)
+                gradient[1 + number] += g @ (there.value - partials.value) + h @ (there.slope - partials.slope)
+            k_bar[place] = g * partials.slope
+            k_bar[places[left]] += g * partials.value_left
+            k_bar[places[right]] += g * partials.value_right
+            if ntk:
+                k_bar[place] += h * partials.second
+                k_bar[places[left]] += h * partials.slope_left
+                k_bar[places[right]] += h * partials.slope_right
+                t_bar[place] = bar.t[place] * partials.slope
+
+    def forward(self, ntk):
+        loop = _forward_function(self.family, ntk)
+        return forward_loop(loop, f"{self.family.name}_{_limit(ntk)}", n_coefficients=N_COEFFICIENTS)
+
+    def adjoint(self, ntk):
+        loop = _adjoint_function(self.family, ntk, self.learned)
+        name = f"{self.family.name}_{_limit(ntk)}{'_learned' * self.learned}"
+        return adjoint_loop(loop, name, n_coefficients=N_COEFFICIENTS, n_numbers=self.n_numbers)
+
+    def matrices(self, own, source, coefficients, pairs, ntk):
+        kept = []
+        k, t = np.empty_like(own.k), np.empty_like(own.t)
+        for place, (left, right) in enumerate(pairs):
+            partials = self._partials(own.k[place], coefficients[left][:, :, None], coefficients[right][:, None])
+            kept.append(partials)
+            k[place], t[place] = partials.value, partials.slope * own.t[place] if ntk else own.t[place]
+            if left == right:
+                q, r = np.diagonal(own.k[place]), np.diagonal(own.t[place])
+                rows = self.family.rows(q.copy(), self._numbers())
+                np.fill_diagonal(k[place], rows.value)
+                np.fill_diagonal(t[place], rows.derivative * r)
+        return Values(k, t), kept
+
+    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+        log_scale, linear = (numbers[0], numbers[1:]) if self.learned else (0.0, ())
+        places, dk, dt = diagonal_places(pairs), np.empty_like(own.k), np.zeros_like(own.t)
+        # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²
+        before_k, before_t = d_own.k + log_scale * own.k, d_own.t + log_scale * own.t
+        for place, (left, right) in enumerate(pairs):
+            k, t, partials = own.k[place], own.t[place], kept[place]
+            left_dq = np.diagonal(before_k[places[left]])[:, None]
+            right_dq = np.diagonal(before_k[places[right]])
+            if ntk:
+                dt[place] = partials.second * t * before_k[place] + partials.slope * before_t[place]
+                dt[place] += t * (partials.slope_left * left_dq + partials.slope_right * right_dq)
+            dk[place] = partials.slope * before_k[place]
+            dk[place] += partials.value_left * left_dq
+            dk[place] += partials.value_right * right_dq
+            for number, moved in self._moved():
+                sides = coefficients[left][:, :, None], coefficients[right][:, None]
+                there = _partials(self.family, k, *sides, moved)
+                dk[place] += linear[number] * (there.value - partials.value)
+                if ntk:
+                    dt[place] += linear[number] * t * (there.slope - partials.slope)
+            if left == right:
+                q, r = np.diagonal(k).copy(), np.diagonal(t)
+                d_own_rows = np.diagonal(before_k[place]), np.diagonal(before_t[place])
+                dq, dr = self._rows_tangent(q, r, *d_own_rows, linear)
+                np.fill_diagonal(dk[place], dq)
+                np.fill_diagonal(dt[place], dr)
+        return Values(dk, dt)
+
+    def _rows_tangent(self, q, t, dq, dt, linear):
+        rows, slopes = self.family.rows(q, self._numbers()), self.family.row_slopes(q, self._numbers())
+        d_value, d_slope = slopes[0] * dq, rows.derivative * dt + t * slopes[1] * dq
+        for number, moved in self._moved():
+            there = self.family.rows(q, moved)
+            d_value += linear[number] * (there.value - rows.value)
+            d_slope += linear[number] * t * (there.derivative - rows.derivative)
+        return d_value, d_slope
+
+    def _numbers(self):
+        values = self.parameters()
+        return np.array([*values, *[0.0] * (N_PARAMETERS - len(values))])
+
+    def _moved(self):
+        """Yield the place of each number in which T is affine, and the numbers where it is larger by 1."""
+        for number in range(self.n_numbers - 1):
+            yield number, self._numbers() + np.eye(N_PARAMETERS)[number]
+
+    def _partials(self, k, left, right):
+        return _partials(self.family, k, left, right, self._numbers())
+
+
+def _partials(family, k, left, right, p):
+    """Return the ``Partials`` at covariances k, given coefficients of shape (N_COEFFICIENTS, …) that broadcast to k."""
+    shape = (N_COEFFICIENTS, *k.shape)
+    out = np.empty((len(Partials._fields), *k.shape))
+    sides = (np.broadcast_to(side, shape) for side in (left, right))
+    return Partials(*_elementwise(family.curvature)(k, *sides, tuple(p), out))
+
+
+@cache
+def _elementwise(curvature):
+    @jit
+    def loop(k, left, right, p, out):
+        for place in np.ndindex(k.shape):
+            a, b = (left[0][place], left[1][place], left[2][place]), (right[0][place], right[1][place], right[2][place])
+            both = curvature(k[place], a, b, p)
+            for c in range(7):
+                out[c][place] = both[c]
+        return out
+
+    return loop
+
+
+def _limit(ntk):
+    return "ntk" if ntk else "nngp"
+
+
+def _nngp_forward(own, source, row, columns, p_):
+    k, n = own.k, own.k.size
+    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
+    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
+    for j in range(n):
+        k[j] = pair(k[j], a, (r0[j], r1[j], r2[j]), p)[0]
+
+
+def _ntk_forward(own, source, row, columns, p_):
+    k, t, n = own.k, own.t, own.k.size
+    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
+    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
+    for j in range(n):
+        value, derivative = pair(k[j], a, (r0[j], r1[j], r2[j]), p)
+        k[j] = value
+        t[j] *= derivative
+
+
+def _nngp_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+    """k̄ <- k̄ Ṫ; q̄ of the row and of the columns grow by k̄ ∂T/∂q."""
+    k, k_bar, n, of_row = own.k, bar.k, own.k.size, scratch[0]
+    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
+    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
+    for j in range(n):
+        both = curvature(k[j], a, (r0[j], r1[j], r2[j]), p)
+        g = k_bar[j]
+        k_bar[j] = g * both[1]
+        of_row[j] = g * both[3]
+        q_columns[j] += g * both[4]
+    q_row[0] += total(of_row)
+
+
+def _ntk_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+    """The same for k and t: k̄ <- k̄ Ṫ + t̄ t T̈, t̄ <- t̄ Ṫ."""
+    k, t, k_bar, t_bar, n, of_row = own.k, own.t, bar.k, bar.t, own.k.size, scratch[0]
+    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
+    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
+    for j in range(n):
+        both = curvature(k[j], a, (r0[j], r1[j], r2[j]), p)
+        g, h = k_bar[j], t_bar[j] * t[j]
+        k_bar[j] = g * both[1] + h * both[2]
+        t_bar[j] *= both[1]
+        of_row[j] = g * both[3] + h * both[5]
+        q_columns[j] += g * both[4] + h * both[6]
+    q_row[0] += total(of_row)
+
+
+def _learned_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+    """Add ∂L/∂(numbers) too: of those in which T is affine by its change where one of them grows by 1."""
+    k, t, n = own.k, own.t, own.k.size
+    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
+    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
+    moved_k, moved_t = scratch[0], scratch[1, : t.size]
+    for number in range(n_linear):
+        moved = (
+            p[0] + (number == 0),
+            p[1] + (number == 1),
+            p[2] + (number == 2),
+            p[3] + (number == 3),
+            p[4] + (number == 4),
+            p[5] + (number == 5),
+        )
+        for j in range(n):
+            value, derivative = pair(k[j], a, (r0[j], r1[j], r2[j]), moved)
+            moved_k[j] = value
+            if t.size:
+                moved_t[j] = derivative * t[j]
+        gradient[1 + number] += dot(bar.k, moved_k) - dot(bar.k, after.k)
+        gradient[1 + number] += dot(bar.t, moved_t) - dot(bar.t, after.t)
+    adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch)
+    gradient[0] += dot(bar.k, k) + dot(bar.t, t)
+
+
+# ruff: noqa: F821  # pair, curvature, n_linear and adjoint are given when a family's loops are made
+
+
+@cache
+def _forward_function(family: Family, ntk: bool):
+    template = _ntk_forward if ntk else _nngp_forward
+    return inlined(template, template.__name__, pair=family.pair)
+
+
+@cache
+def _adjoint_function(family: Family, ntk: bool, learned: bool):
+    template = _ntk_adjoint if ntk else _nngp_adjoint
+    function = inlined(template, template.__name__, curvature=family.curvature)
+    if not learned:
+        return function
+    names = {"pair": family.pair, "n_linear": family.n_linear, "adjoint": function}
+    return inlined(_learned_adjoint, _learned_adjoint.__name__, **names)
