@@ -107,7 +107,7 @@ def test_two_processes_fill_one_cache(shared):
 
 def test_change_in_another_file_is_noticed(shared):
     package, cache, (before, _) = shared
-    source = package / "activations" / "polynomial.py"  # compiled into a function of _recursion/loops.py
+    source = package / "activations" / "polynomial.py"  # compiled into a function of _program/loops.py
     text = source.read_text()
     formula = "return (i[1] * j[1]) * value,"
     assert text.count(formula) == 1, "the dual of the powers looks different: change this test with it"

@@ -7,13 +7,13 @@ import numpy as np
 from infwidth._program.operation import diagonal_places
 from infwidth._program.program import Program
 
-# What stands in the columns of ``Encoded.layout``
-TARGET, SOURCE = 0, 1  # registers
-OWN, READ = 2, 3  # the values that are found in them: see ``Program.versions``
-COEFFICIENT, N_COEFFICIENTS = 4, 5  # the first row among all coefficients, and how many a site has
-SITE = 6  # the first among all sites of all operations
-PAIR, N_PAIRS, N_CALLS = 7, 8, 9  # the first row of ``Encoded.pairs``, how many pairs of sites, and calls of the loop
-N_COLUMNS = 10
+# What stands in the columns of ``Encoded.calls``
+PLACE, FORWARD, ADJOINT = 0, 1, 2  # of the operation, and the addresses of its loops
+TARGET, SOURCE = 3, 4  # registers
+OWN, READ = 5, 6  # the values that are found in them: see ``Program.versions``
+PAIR, N_PAIRS = 7, 8  # of sites: the first that this call works on, and how many the operation has
+LEFT, RIGHT = 9, 10  # the first row of the coefficients of both sites, among those of all operations
+LEFT_SITE, RIGHT_SITE = 11, 12  # both sites, among those of all operations
 
 
 class Encoded(NamedTuple):
@@ -21,24 +21,18 @@ class Encoded(NamedTuple):
 
     Attributes
     ----------
-    forward, adjoint : ndarray of int, shape (n_operations,)
-        Addresses of the loops.
     parameters : ndarray of shape (n_operations, most parameters)
-    layout : ndarray of int, shape (n_operations, N_COLUMNS)
-    pairs : ndarray of int, shape (total, 2)
-        Pairs of sites: those of the start, then those of each operation.
-    n_registers, n_sites, n_pairs : int
-        The last two are those of the start.
+    calls : ndarray of int, shape (n_calls, 13)
+        One row for each call of a loop, first to last: one a pair of sites, or one for all of them.
+    pairs : ndarray of int, shape (n_pairs, 2)
+        Pairs of sites at the start.
+    n_registers : int
     """
 
-    forward: np.ndarray
-    adjoint: np.ndarray
     parameters: np.ndarray
-    layout: np.ndarray
+    calls: np.ndarray
     pairs: np.ndarray
     n_registers: int
-    n_sites: int
-    n_pairs: int
 
 
 def encode(program: Program, ntk: bool, adjoint: bool = False) -> Encoded:
@@ -46,26 +40,17 @@ def encode(program: Program, ntk: bool, adjoint: bool = False) -> Encoded:
     operations = program.operations
     parameters = [operation.parameters() for operation in operations]
     table = np.zeros((len(operations), max(map(len, parameters))))
-    layout = np.zeros((len(operations), N_COLUMNS), dtype=np.int64)
-    pairs, (found, _), of_values = list(program.pairs), program.versions(), program.pairs_of_values()
+    (found, _), of_values, calls = program.versions(), program.pairs_of_values(), []
     coefficient, site = 0, 0
     for place, operation in enumerate(operations):
         table[place, : len(parameters[place])] = parameters[place]
-        own_pairs = of_values[found[place][1]]
-        n_sites, n_calls = len(diagonal_places(own_pairs)), 1 if operation.across else len(own_pairs)
-        layout[place, :SITE] = operation.target, operation.source, *found[place], coefficient, operation.n_coefficients
-        layout[place, SITE:] = site, len(pairs), len(own_pairs), n_calls
-        pairs += own_pairs
-        coefficient, site = coefficient + n_sites * operation.n_coefficients, site + n_sites
-    forward = [operation.forward(ntk) for operation in operations]
-    back = [operation.adjoint(ntk) for operation in operations] if adjoint else []
-    return Encoded(
-        np.array(forward, dtype=np.int64),
-        np.array(back, dtype=np.int64),
-        table,
-        layout,
-        np.array(pairs, dtype=np.int64),
-        program.n_registers,
-        program.n_sites,
-        len(program.pairs),
-    )
+        pairs, width = of_values[found[place][1]], operation.n_coefficients
+        loops = operation.forward(ntk), operation.adjoint(ntk) if adjoint else 0
+        head = (place, *loops, operation.target, operation.source, *found[place])
+        for pair, (left, right) in enumerate(pairs[:1] if operation.across else pairs):
+            coefficients = coefficient + left * width, coefficient + right * width
+            calls.append((*head, pair, len(pairs), *coefficients, site + left, site + right))
+        n_sites = len(diagonal_places(pairs))
+        coefficient, site = coefficient + n_sites * width, site + n_sites
+    arrays = (np.array(numbers, dtype=np.int64) for numbers in (calls, program.pairs))
+    return Encoded(table, *arrays, program.n_registers)

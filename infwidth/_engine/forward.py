@@ -6,16 +6,8 @@ memory, and one compiled function serves all networks.
 
 import numpy as np
 
-from infwidth._engine.encoding import (
-    COEFFICIENT,
-    N_CALLS,
-    N_COEFFICIENTS,
-    N_PAIRS,
-    PAIR,
-    SOURCE,
-    TARGET,
-)
-from infwidth._jit import entry_point, jit
+from infwidth._engine.encoding import FORWARD, LEFT, N_PAIRS, PAIR, PLACE, RIGHT, SOURCE, TARGET
+from infwidth._jit import entry_point, inline, jit
 from infwidth._program.loops import call_forward
 
 CHUNK = 248  # columns: 2 kB each of k, t and coefficients; no power of two, for the sake of the cache sets
@@ -23,56 +15,48 @@ LINE = 8  # doubles in a cache line
 WORD = 8  # bytes of a double
 
 
-@jit
-def site_of(inputs, first, last, site, n_sites):
-    """Return the features of one site of some inputs, contiguous."""
-    if n_sites == 1:
-        return inputs[first:last]
-    width = inputs.shape[1] // n_sites
-    features = np.empty((last - first, width))
-    for i in range(last - first):
-        for f in range(width):
-            features[i, f] = inputs[first + i, site * width + f]
-    return features
-
-
-@jit
+@inline
 def gram(program, a, a0, a1, b, b0, b1, k_block):
     """Write the inner products of inputs a0:a1 with b0:b1, shape (n_pairs, a1 - a0, b1 - b0)."""
-    n_sites = program.n_sites
-    for place in range(program.n_pairs):
+    for place in range(program.pairs.shape[0]):
         left, right = program.pairs[place, 0], program.pairs[place, 1]
-        np.dot(site_of(a, a0, a1, left, n_sites), site_of(b, b0, b1, right, n_sites).T, k_block[place])
+        np.dot(a.by_site[left, a0:a1], b.by_site[right, b0:b1].T, k_block[place])
 
 
-@jit
-def _interpret(program, k_at, t_at, pair_strides, own, columns_at, column_stride, n, n_t):
-    """Run the program on one chunk: ``k_at``, ``t_at`` are addresses of registers, the first holds Gram entries."""
-    own_at, p_at = own.ctypes.data, program.parameters.ctypes.data
-    for place in range(program.forward.size):
-        layout = program.layout[place]
-        target, source, pair_stride = layout[TARGET], layout[SOURCE], pair_strides[layout[TARGET]]
-        for call in range(layout[N_CALLS]):
-            left = layout[COEFFICIENT] + program.pairs[layout[PAIR] + call, 0] * layout[N_COEFFICIENTS]
-            right = layout[COEFFICIENT] + program.pairs[layout[PAIR] + call, 1] * layout[N_COEFFICIENTS]
-            call_forward(
-                program.forward[place],
-                k_at[target] + WORD * call * pair_stride,
-                t_at[target] + WORD * call * pair_stride,
-                k_at[source] + WORD * call * pair_strides[source],
-                t_at[source] + WORD * call * pair_strides[source],
-                layout[N_PAIRS],
-                pair_stride,
-                own_at + WORD * left,
-                columns_at + WORD * right * column_stride,
-                column_stride,
-                p_at + WORD * place * program.parameters.shape[1],
-                n,
-                n_t,
-            )
+@inline
+def register_at(register, first_at, others_at, size):
+    """Return the address of a register: the first stands by itself, the others follow each other."""
+    return first_at if register == 0 else others_at + WORD * (register - 1) * size
 
 
-@jit
+@inline
+def _interpret(program, k_at, t_at, k_others_at, t_others_at, stride, own, columns_at, column_stride, n, n_t):
+    """Run the program on one chunk: at ``k_at`` stand Gram entries, those of pairs of sites ``stride`` apart."""
+    own_at, p_at, size = own.ctypes.data, program.parameters.ctypes.data, program.pairs.shape[0] * CHUNK
+    p_stride = program.parameters.shape[1]
+    for number in range(program.calls.shape[0]):
+        call = program.calls[number]
+        target, source, pair = call[TARGET], call[SOURCE], call[PAIR]
+        own_stride = stride if target == 0 else CHUNK
+        source_stride = stride if source == 0 else CHUNK
+        call_forward(
+            call[FORWARD],
+            register_at(target, k_at, k_others_at, size) + WORD * pair * own_stride,
+            register_at(target, t_at, t_others_at, size) + WORD * pair * own_stride,
+            register_at(source, k_at, k_others_at, size) + WORD * pair * source_stride,
+            register_at(source, t_at, t_others_at, size) + WORD * pair * source_stride,
+            call[N_PAIRS],
+            own_stride,
+            own_at + WORD * call[LEFT],
+            columns_at + WORD * call[RIGHT] * column_stride,
+            column_stride,
+            p_at + WORD * call[PLACE] * p_stride,
+            n,
+            n_t,
+        )
+
+
+@inline
 def gather(coefficients, i, target):
     """Copy the coefficients of row i to one array."""
     for place in range(target.size):
@@ -101,38 +85,40 @@ def fused_pass(program, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mir
     An output of size 0 is not wanted. With ``upper`` the block belongs to a symmetric matrix: entries
     left of the diagonal are not touched; with ``mirror`` each is written to its transposed place too.
     """
-    n_pairs, n_others = program.n_pairs, program.n_registers - 1
+    n_pairs, size = program.pairs.shape[0], program.pairs.shape[0] * CHUNK
     m = max(1, (a1 - a0) // n_pairs)  # rows whose kernels of all pairs of sites stay in the cache
     ntk_size = 1 if ntk.size > 0 else 0
     own = np.empty(a.coefficients.shape[0])
-    buffer, t_buffer = np.empty(n_pairs * m * CHUNK), np.empty(n_pairs * m * CHUNK * ntk_size)
-    others, t_others = np.empty((n_others, n_pairs, CHUNK)), np.empty((n_others, n_pairs, CHUNK * ntk_size))
-    k_at, t_at = np.empty(program.n_registers, np.int64), np.empty(program.n_registers, np.int64)
-    pair_strides = np.full(program.n_registers, CHUNK)
+    buffer, t_buffer = np.empty(m * size), np.empty(m * size * ntk_size)
+    others = np.empty((program.n_registers - 1) * size)
+    t_others = np.empty((program.n_registers - 1) * size * ntk_size)
     column_stride = b.coefficients.strides[0] // WORD
     for i0 in range(a0, a1, m):
-        i1 = min(i0 + m, a1)
+        rows = min(m, a1 - i0)
         for j0 in range(b0, b1, CHUNK):
             n = min(CHUNK, b1 - j0)
-            size = n_pairs * (i1 - i0) * n
-            k_block = buffer[:size].reshape(n_pairs, i1 - i0, n)
-            t_block = t_buffer[: size * ntk_size].reshape(n_pairs, i1 - i0, n * ntk_size)
+            k_block = buffer[: n_pairs * rows * n].reshape(n_pairs, rows, n)
+            t_block = t_buffer[: n_pairs * rows * n * ntk_size].reshape(n_pairs, rows, n * ntk_size)
             t_buffer.fill(0.0)
-            gram(program, a.inputs, i0, i1, b.inputs, j0, j0 + n, k_block)
-            pair_strides[0] = (i1 - i0) * n
+            gram(program, a, i0, i0 + rows, b, j0, j0 + n, k_block)
             block_row, block_column = row + i0 - a0, column + j0 - b0
-            for i in range(i1 - i0):
+            for i in range(rows):
                 first = max(0, block_row + i - block_column) if upper else 0
                 if first < n:
                     gather(a.coefficients, i0 + i, own)
-                    for register in range(n_others):
-                        k_at[1 + register] = others[register].ctypes.data
-                        t_at[1 + register] = t_others[register].ctypes.data
-                    k_at[0] = buffer.ctypes.data + WORD * (i * n + first)
-                    t_at[0] = t_buffer.ctypes.data + WORD * (i * n + first)
-                    columns_at = b.coefficients.ctypes.data + WORD * (j0 + first)
-                    n_t = (n - first) * ntk_size
-                    _interpret(program, k_at, t_at, pair_strides, own, columns_at, column_stride, n - first, n_t)
+                    _interpret(
+                        program,
+                        buffer.ctypes.data + WORD * (i * n + first),
+                        t_buffer.ctypes.data + WORD * (i * n + first),
+                        others.ctypes.data,
+                        t_others.ctypes.data,
+                        rows * n,
+                        own,
+                        b.coefficients.ctypes.data + WORD * (j0 + first),
+                        column_stride,
+                        n - first,
+                        (n - first) * ntk_size,
+                    )
             if nngp.size:
                 _store(k_block[0], nngp, block_row, block_column, upper, mirror)
             if ntk.size:

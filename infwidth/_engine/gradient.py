@@ -7,7 +7,7 @@ import numpy as np
 from infwidth._engine.adjoint import adjoint_pass
 from infwidth._engine.encoding import encode
 from infwidth._engine.engine import NOT_WANTED, PANEL
-from infwidth._engine.rows import sites, walk_rows
+from infwidth._engine.rows import walk_rows
 from infwidth._program.operation import Values, diagonal_places
 from infwidth._threads import blas_threads
 
@@ -44,7 +44,7 @@ def program_gradient(source, tiles):
     n, n_features = rows.inputs.shape
     is_ntk = source.limit == "ntk"
     encoded = encode(engine.program, is_ntk, adjoint=True)
-    values, _ = walk_rows(engine.program, rows.inputs)
+    values, _ = walk_rows(engine.program, rows.by_site)
     shapes = gradient_shape(engine.program), (_total_sites(engine.program), n), n_features
 
     panels = [(i0, j0, tile, start) for i0, j0, tile in tiles for start in range(0, tile.shape[1], PANEL)]
@@ -65,7 +65,7 @@ def program_gradient(source, tiles):
     diagonal = np.concatenate([np.diag(tile) for i0, j0, tile in tiles if i0 == j0])
     with blas_threads(1):
         own = _rows_adjoint(engine.program, values, diagonal, is_ntk, q_bar, operations)
-    log_input += _of_inputs(engine.program, rows.inputs, own)
+    log_input += _of_inputs(engine.program, rows.by_site, own)
     return ProgramGradient(operations, log_input)
 
 
@@ -110,13 +110,11 @@ def _sum(one, other):
     return other if one is None else Values(one.k + other.k, one.t + other.t)
 
 
-def _of_inputs(program, inputs, k_bar):
+def _of_inputs(program, by_site, k_bar):
     """Return Σ k̄ x_f x_f over the inputs, between two sites half of it to each."""
-    of_sites = sites(program, inputs)
-    result = [np.zeros(of_sites[0].shape[1]) for _ in of_sites]
+    result = np.zeros((len(by_site), by_site.shape[2]))
     for (left, right), bar in zip(program.pairs, k_bar, strict=True):
-        both = np.einsum("i,ij,ij->j", bar, of_sites[left], of_sites[right])
-        result[left] += both if left == right else 0.5 * both
-        if left != right:
-            result[right] += 0.5 * both
-    return np.concatenate(result)
+        both = np.einsum("i,ij,ij->j", bar, by_site[left], by_site[right])
+        result[left] += 0.5 * both
+        result[right] += 0.5 * both
+    return result.ravel()

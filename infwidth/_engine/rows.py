@@ -15,6 +15,8 @@ class Rows(NamedTuple):
     ----------
     inputs : ndarray of shape (n, n_features)
         x_f √(v_f / d): the Gram matrix of these is where a program starts.
+    by_site : ndarray of shape (n_sites, n, n_features / n_sites)
+        The same, site by site; with one site a view.
     coefficients : ndarray of shape (n_coefficients, n)
         Those of all operations and sites, one after the other.
     nngp, ntk : ndarray of shape (n,)
@@ -22,35 +24,37 @@ class Rows(NamedTuple):
     """
 
     inputs: np.ndarray
+    by_site: np.ndarray
     coefficients: np.ndarray
     nngp: np.ndarray
     ntk: np.ndarray
 
     def take(self, place):
         """Return some of the inputs."""
-        coefficients = np.ascontiguousarray(self.coefficients[:, place])
-        return Rows(self.inputs[place], coefficients, self.nngp[place], self.ntk[place])
+        inputs, coefficients = self.inputs[place], np.ascontiguousarray(self.coefficients[:, place])
+        by_site = split_by_site(inputs, len(self.by_site))
+        return Rows(inputs, by_site, coefficients, self.nngp[place], self.ntk[place])
 
 
 def compute_rows(program: Program, X) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""
     inputs = np.multiply(X, program.input_scale, order="C")
-    values, coefficients = walk_rows(program, inputs)
+    by_site = split_by_site(inputs, program.n_sites)
+    values, coefficients = walk_rows(program, by_site)
     finite = np.all([np.isfinite(k).all(axis=0) for k, _ in values], axis=0)
     k, t = values[program.versions()[1]]
     flat = [own.reshape(-1, len(inputs)) for own in coefficients if own is not None]
     table = np.concatenate([np.empty((0, len(inputs))), *flat])
-    return Rows(inputs, table, np.where(finite, k[0], np.nan), t[0])
+    return Rows(inputs, by_site, table, np.where(finite, k[0], np.nan), t[0])
 
 
-def walk_rows(program: Program, inputs) -> tuple[list[Values], list[np.ndarray | None]]:
+def walk_rows(program: Program, by_site) -> tuple[list[Values], list[np.ndarray | None]]:
     """Return the kernels of single inputs, shape (n_pairs, n), at the start and after each operation.
 
     And the coefficients of each operation, as ``Operation.rows`` gives them.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # not finite: reported once, by the engine
-        of_sites = sites(program, inputs)
-        k = np.stack([np.einsum("ij,ij->i", of_sites[left], of_sites[right]) for left, right in program.pairs])
+        k = np.stack([np.einsum("ij,ij->i", by_site[left], by_site[right]) for left, right in program.pairs])
         values, coefficients = [Values(k, np.zeros_like(k))], []
         found, pairs = program.versions()[0], program.pairs_of_values()
         for operation, (own, source) in zip(program.operations, found, strict=True):
@@ -60,6 +64,6 @@ def walk_rows(program: Program, inputs) -> tuple[list[Values], list[np.ndarray |
     return values, coefficients
 
 
-def sites(program: Program, inputs) -> list[np.ndarray]:
-    """Return the features of each site, shape (n, n_features / n_sites), as views."""
-    return np.split(inputs, program.n_sites, axis=1)
+def split_by_site(inputs, n_sites: int) -> np.ndarray:
+    """Return the features of each site, shape (n_sites, n, n_features / n_sites)."""
+    return np.ascontiguousarray(inputs.reshape(len(inputs), n_sites, -1).transpose(1, 0, 2))

@@ -5,7 +5,7 @@ scikit-learn's ``kernel(X, eval_gradient=True)`` asks for it. Learning inside th
 
 import numpy as np
 
-from infwidth._engine.rows import sites, walk_rows
+from infwidth._engine.rows import split_by_site, walk_rows
 from infwidth._program.operation import Values
 
 WORKING_MATRICES = 10  # that a step of one direction holds besides those that are kept
@@ -27,28 +27,29 @@ def tangents(program, X, directions, *, ntk=False):
     -------
     ndarray of shape (n, n, p)
     """
-    inputs = np.multiply(X, program.input_scale, order="C")
-    primal = _primal(program, inputs, ntk)
-    result = np.empty((len(inputs), len(inputs), len(directions)))
+    by_site = split_by_site(np.multiply(X, program.input_scale, order="C"), program.n_sites)
+    primal = _primal(program, by_site, ntk)
+    result = np.empty((len(X), len(X), len(directions)))
     for index, direction in enumerate(directions):
-        result[:, :, index] = _along(program, inputs, *primal, direction, ntk)
+        result[:, :, index] = _along(program, by_site, *primal, direction, ntk)
     return result
 
 
 def tangent_bytes(program, n, n_directions):
     """Return the most bytes that ``tangents`` of n rows takes."""
-    pairs = program.pairs_of_values()
-    kept = [len(pairs[place]) * operation.n_kept for place, operation in enumerate(program.operations)]
-    return 8 * (n_directions + sum(kept) + WORKING_MATRICES * len(program.pairs)) * n**2
+    pairs, found = program.pairs_of_values(), program.versions()[0]
+    kept = [len(pairs[source]) * op.n_kept for op, (_, source) in zip(program.operations, found, strict=True)]
+    working = WORKING_MATRICES + 2 * (program.n_registers - 1)
+    return 8 * (n_directions + sum(kept) + working * len(program.pairs)) * n**2
 
 
-def _primal(program, inputs, ntk):
+def _primal(program, by_site, ntk):
     """Return the matrices at the start and after each operation, and of each operation what it keeps.
 
     The diagonals of the matrices are the kernels of single inputs.
     """
-    of_sites, (of_rows, coefficients) = sites(program, inputs), walk_rows(program, inputs)
-    k = np.stack([of_sites[left] @ of_sites[right].T for left, right in program.pairs])
+    of_rows, coefficients = walk_rows(program, by_site)
+    k = np.stack([by_site[left] @ by_site[right].T for left, right in program.pairs])
     for place, own in enumerate(of_rows[0].k):
         np.fill_diagonal(k[place], own)
     values, kept, pairs = [Values(k, np.zeros_like(k))], [], program.pairs_of_values()
@@ -60,30 +61,25 @@ def _primal(program, inputs, ntk):
     return values, kept, coefficients
 
 
-def _along(program, inputs, values, kept, coefficients, direction, ntk):
+def _along(program, by_site, values, kept, coefficients, direction, ntk):
     """Follow one direction through the operations."""
-    of_sites, of_logs = sites(program, inputs), np.split(direction.log_input, program.n_sites)
-    dk = np.stack([_gram_tangent(of_sites, of_logs, *pair) for pair in program.pairs])
-    changes, pairs = [Values(dk, np.zeros_like(dk))], program.pairs_of_values()
-    found, last = program.versions()
-    for place, operation in enumerate(program.operations):
-        own, source = found[place]
-        change = operation.tangent(
+    logs = direction.log_input.reshape(program.n_sites, -1)
+    dk = np.stack([_gram_tangent(by_site, logs, *pair) for pair in program.pairs])
+    changes, pairs = {0: Values(dk, np.zeros_like(dk))}, program.pairs_of_values()  # of what is in the registers
+    for place, (operation, (own, source)) in enumerate(zip(program.operations, program.versions()[0], strict=True)):
+        changes[operation.target] = operation.tangent(
             values[own],
             values[source],
             kept[place],
-            changes[own],
-            changes[source],
+            changes.get(operation.target),
+            changes[operation.source],
             direction.operations[place, : operation.n_numbers],
             coefficients[place],
             pairs[source],
             ntk,
         )
-        changes.append(change)
-    return changes[last].t[0] if ntk else changes[last].k[0]
+    return changes[0].t[0] if ntk else changes[0].k[0]
 
 
-def _gram_tangent(of_sites, of_logs, left, right):
-    if left == right:
-        return (of_sites[left] * of_logs[left]) @ of_sites[left].T
-    return (of_sites[left] * (0.5 * (of_logs[left] + of_logs[right]))) @ of_sites[right].T
+def _gram_tangent(by_site, logs, left, right):
+    return (by_site[left] * (0.5 * (logs[left] + logs[right]))) @ by_site[right].T

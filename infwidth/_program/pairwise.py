@@ -34,7 +34,7 @@ class Pairwise(Operation):
     """Base of the operations that a family describes."""
 
     n_coefficients = N_COEFFICIENTS
-    n_kept = 7
+    n_kept = 8
 
     @property
     @abstractmethod
@@ -65,8 +65,8 @@ class Pairwise(Operation):
             k[place], t[place] = rows.value, rows.derivative * own.t[place]
         for place, (left, right) in enumerate(pairs):
             if left != right:
-                partials = self._partials(own.k[place], coefficients[left], coefficients[right])
-                k[place], t[place] = partials.value, partials.slope * own.t[place]
+                partials = self._partials(own.k[[place]], coefficients[left][:, None], coefficients[right][:, None])
+                k[place], t[place] = partials.value[0], partials.slope[0] * own.t[place]
         return Values(k, t), coefficients
 
     def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
@@ -93,25 +93,26 @@ class Pairwise(Operation):
 
     def _sites_adjoint(self, own, bar, k_bar, t_bar, pairs, gradient, ntk):
         """Do the same for pairs of two sites of one input."""
-        places = diagonal_places(pairs)
-        coefficients = self.rows(own, own, pairs)[1]
+        places, coefficients = diagonal_places(pairs), self.rows(own, own, pairs)[1][:, :, None]
         for place, (left, right) in enumerate(pairs):
             if left == right:
                 continue
+            k, g = own.k[[place]], bar.k[[place]]
+            h = bar.t[[place]] * own.t[[place]] if ntk else np.zeros_like(g)
             sides = coefficients[left], coefficients[right]
-            partials = self._partials(own.k[place], *sides)
-            g, h = bar.k[place], bar.t[place] * own.t[place] if ntk else np.zeros_like(bar.k[place])
+            partials = self._partials(k, *sides)
             for number, moved in self._moved():
-                there = _partials(self.family, own.k[place], *sides, moved)
-                gradient[1 + number] += g @ (there.value - partials.value) + h @ (there.slope - partials.slope)
-            k_bar[place] = g * partials.slope
-            k_bar[places[left]] += g * partials.value_left
-            k_bar[places[right]] += g * partials.value_right
+                there = _partials(self.family, k, *sides, moved)
+                gradient[1 + number] += np.vdot(g, there.value - partials.value)
+                gradient[1 + number] += np.vdot(h, there.slope - partials.slope)
+            k_bar[place] = (g * partials.slope)[0]
+            k_bar[places[left]] += (g * partials.value_left)[0]
+            k_bar[places[right]] += (g * partials.value_right)[0]
             if ntk:
-                k_bar[place] += h * partials.second
-                k_bar[places[left]] += h * partials.slope_left
-                k_bar[places[right]] += h * partials.slope_right
-                t_bar[place] = bar.t[place] * partials.slope
+                k_bar[place] += (h * partials.second)[0]
+                k_bar[places[left]] += (h * partials.slope_left)[0]
+                k_bar[places[right]] += (h * partials.slope_right)[0]
+                t_bar[place] = (bar.t[place] * partials.slope)[0]
 
     def forward(self, ntk):
         loop = _forward_function(self.family, ntk)
@@ -123,26 +124,24 @@ class Pairwise(Operation):
         return adjoint_loop(loop, name, n_coefficients=N_COEFFICIENTS, n_numbers=self.n_numbers)
 
     def matrices(self, own, source, coefficients, pairs, ntk):
-        kept = []
-        k, t = np.empty_like(own.k), np.empty_like(own.t)
+        out, t = np.empty((len(Partials._fields), *own.k.shape)), np.empty_like(own.t)
         for place, (left, right) in enumerate(pairs):
-            partials = self._partials(own.k[place], coefficients[left][:, :, None], coefficients[right][:, None])
-            kept.append(partials)
-            k[place], t[place] = partials.value, partials.slope * own.t[place] if ntk else own.t[place]
+            sides = coefficients[left][:, :, None], coefficients[right][:, None]
+            partials = _partials(self.family, own.k[place], *sides, self._numbers(), out[:, place])
+            t[place] = partials.slope * own.t[place] if ntk else own.t[place]
             if left == right:
-                q, r = np.diagonal(own.k[place]), np.diagonal(own.t[place])
-                rows = self.family.rows(q.copy(), self._numbers())
-                np.fill_diagonal(k[place], rows.value)
-                np.fill_diagonal(t[place], rows.derivative * r)
-        return Values(k, t), kept
+                rows = self.family.rows(np.diagonal(own.k[place]).copy(), self._numbers())
+                np.fill_diagonal(partials.value, rows.value)
+                np.fill_diagonal(t[place], rows.derivative * np.diagonal(own.t[place]))
+        return Values(out[0], t), out
 
     def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
-        log_scale, linear = (numbers[0], numbers[1:]) if self.learned else (0.0, ())
         places, dk, dt = diagonal_places(pairs), np.empty_like(own.k), np.zeros_like(own.t)
-        # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²
-        before_k, before_t = d_own.k + log_scale * own.k, d_own.t + log_scale * own.t
+        linear, (before_k, before_t) = numbers[1:], d_own
+        if self.learned:  # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²
+            before_k, before_t = before_k + numbers[0] * own.k, before_t + numbers[0] * own.t
         for place, (left, right) in enumerate(pairs):
-            k, t, partials = own.k[place], own.t[place], kept[place]
+            k, t, partials = own.k[place], own.t[place], Partials(*kept[:, place])
             left_dq = np.diagonal(before_k[places[left]])[:, None]
             right_dq = np.diagonal(before_k[places[right]])
             if ntk:
@@ -187,24 +186,27 @@ class Pairwise(Operation):
         return _partials(self.family, k, left, right, self._numbers())
 
 
-def _partials(family, k, left, right, p):
-    """Return the ``Partials`` at covariances k, given coefficients of shape (N_COEFFICIENTS, …) that broadcast to k."""
+def _partials(family, k, left, right, p, out=None):
+    """Return the ``Partials`` at covariances k of shape (m, n), in ``out`` of shape (7, m, n) if that is given.
+
+    The coefficients have shapes (N_COEFFICIENTS, m or 1, n or 1).
+    """
     shape = (N_COEFFICIENTS, *k.shape)
-    out = np.empty((len(Partials._fields), *k.shape))
-    sides = (np.broadcast_to(side, shape) for side in (left, right))
-    return Partials(*_elementwise(family.curvature)(k, *sides, tuple(p), out))
+    out = np.empty((len(Partials._fields), *k.shape)) if out is None else out
+    _elementwise(family.curvature)(k, np.broadcast_to(left, shape), np.broadcast_to(right, shape), tuple(p), out)
+    return Partials(*out)
 
 
 @cache
 def _elementwise(curvature):
     @jit
     def loop(k, left, right, p, out):
-        for place in np.ndindex(k.shape):
-            a, b = (left[0][place], left[1][place], left[2][place]), (right[0][place], right[1][place], right[2][place])
-            both = curvature(k[place], a, b, p)
-            for c in range(7):
-                out[c][place] = both[c]
-        return out
+        for i in range(k.shape[0]):
+            for j in range(k.shape[1]):
+                a, b = (left[0, i, j], left[1, i, j], left[2, i, j]), (right[0, i, j], right[1, i, j], right[2, i, j])
+                both = curvature(k[i, j], a, b, p)
+                for c in range(7):
+                    out[c, i, j] = both[c]
 
     return loop
 
