@@ -54,7 +54,7 @@ class _NetworkKernel(Kernel):
             raise ValueError("the gradient of the kernel is available for Y=None only.")
         X = check_array(X, dtype=np.float64)
         n, program = len(X), network.lower(X.shape[1])
-        directions = theta_directions(network, len(program.operations), X.shape[1])
+        directions = theta_directions(network, X.shape[1])
         needed = 8 * n**2 + tangent_bytes(program, n, len(directions))
         require_memory(needed, None, f"the gradient of a kernel matrix of {n:,} rows")
         return kernel(X), tangents(program, X, directions, ntk=self._limit == "ntk")

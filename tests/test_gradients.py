@@ -89,7 +89,7 @@ def test_adjoint_of_every_activation(activation, limit):
 def test_tangents_of_every_activation(activation, limit):
     X, network, M = inputs(12), network_of(activation), symmetric(12)
     program = network.lower(N_FEATURES)
-    directions = theta_directions(network, len(program.operations), N_FEATURES)
+    directions = theta_directions(network, N_FEATURES)
     tensor = tangents(program, X, directions, ntk=limit == "ntk")
     assert_allclose(np.einsum("ij,ijp->p", M, tensor), adjoint(network, X, M, limit), rtol=1e-10, atol=1e-11)
     assert_allclose(tensor, tensor.transpose(1, 0, 2), rtol=1e-13, atol=1e-14)

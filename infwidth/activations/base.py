@@ -106,15 +106,9 @@ class BaseActivation(BaseEstimator):
         """Return the numbers that ``family`` needs, at most ``N_PARAMETERS`` floats."""
         raise NotImplementedError
 
-    def gradients(self, log_scale, linear):
-        """Return ∂L/∂ the learnable parameters, by name.
-
-        Parameters
-        ----------
-        log_scale : float
-            ∂L/∂ log b² where φ(x) becomes φ(bx).
-        linear : ndarray
-            ∂L/∂ the first ``n_linear`` numbers of the family.
+    def slopes(self):
+        """Return, by the name of each learnable parameter, the derivatives of log b², where φ(x) becomes φ(bx), and of
+        the first ``n_linear`` numbers of the family, with respect to it: tuples of 1 + ``n_linear`` floats.
         """
         return {}
 

@@ -88,9 +88,9 @@ EXPONENTIAL = Family("exponential", _exponential_rows, _exponential_pair, _expon
 GAUSSIAN = Family("gaussian", _gaussian_rows, _gaussian_pair, _gaussian_curvature)
 
 
-def _scale_gradient(log_scale, scale):
-    """Return ∂L/∂b from ∂L/∂ log b². It is not used where b = 0, which is fixed."""
-    return 2.0 * log_scale / scale if scale else 0.0
+def _scale_slope(scale):
+    """Return ∂ log b² / ∂b. It is not used where b = 0, which is fixed."""
+    return 2.0 / scale if scale else 0.0
 
 
 class Sin(BaseActivation):
@@ -112,8 +112,8 @@ class Sin(BaseActivation):
     def dual_parameters(self):
         return np.sin(finite(self, "phase")) ** 2, finite(self, "scale") ** 2
 
-    def gradients(self, log_scale, linear):
-        return {"scale": _scale_gradient(log_scale, self.scale), "phase": np.sin(2.0 * self.phase) * linear[0]}
+    def slopes(self):
+        return {"scale": (_scale_slope(self.scale), 0.0), "phase": (0.0, np.sin(2.0 * self.phase))}
 
     def __call__(self, x):
         return np.sin(self.scale * np.asarray(x) + self.phase)
@@ -151,8 +151,8 @@ class Exp(BaseActivation):
     def __init__(self, scale=1.0):
         self.scale = scale
 
-    def gradients(self, log_scale, linear):
-        return {"scale": _scale_gradient(log_scale, self.scale)}
+    def slopes(self):
+        return {"scale": (_scale_slope(self.scale),)}
 
     def dual_parameters(self):
         b2 = finite(self, "scale") ** 2
@@ -182,8 +182,8 @@ class RBF(BaseActivation):
     def __init__(self, gamma=0.5):
         self.gamma = gamma
 
-    def gradients(self, log_scale, linear):
-        return {"gamma": log_scale / self.gamma}
+    def slopes(self):
+        return {"gamma": (1.0 / positive(self, "gamma"),)}
 
     def dual_parameters(self):
         gamma = positive(self, "gamma")
@@ -212,8 +212,8 @@ class Gaussian(BaseActivation):
     def __init__(self, rate=1.0):
         self.rate = rate
 
-    def gradients(self, log_scale, linear):
-        return {"rate": log_scale / self.rate}
+    def slopes(self):
+        return {"rate": (1.0 / positive(self, "rate"),)}
 
     def dual_parameters(self):
         return (positive(self, "rate"),)

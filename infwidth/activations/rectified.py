@@ -148,8 +148,8 @@ class LeakyReLU(_Rectifier):
     def __init__(self, slope=0.01):
         self.slope = slope
 
-    def gradients(self, log_scale, linear):
-        return {"slope": 0.5 * ((self.slope - 1.0) * linear[0] + (self.slope + 1.0) * linear[1])}
+    def slopes(self):
+        return {"slope": (0.0, 0.5 * (self.slope - 1.0), 0.5 * (self.slope + 1.0))}
 
     def _slopes(self):
         return finite(self, "slope"), 1.0

@@ -15,10 +15,10 @@ LIMITS = ("nngp", "ntk")
 
 
 class Network(Layer):
-    """Base of the networks. A subclass lowers itself to a program for a given number of features."""
+    """Base of the networks. A subclass lowers itself for a given number of features, and says what its parameters are."""
 
-    def lower(self, n_features):
-        """Return the ``Program`` for inputs with ``n_features`` features.
+    def lowered(self, n_features):
+        """Return the ``Lowering`` for inputs with ``n_features`` features, its hyperparameters named by parameters.
 
         Raises
         ------
@@ -26,6 +26,14 @@ class Network(Layer):
             If a variance, an activation or a layer is not valid, or does not fit that number of features.
         """
         raise NotImplementedError
+
+    def learnable(self):
+        """Return the names of what can be learned; those that are no parameters of a subclass are fixed there."""
+        raise NotImplementedError
+
+    def lower(self, n_features):
+        """Return the ``Program`` for inputs with ``n_features`` features; raises as :meth:`lowered`."""
+        return self.lowered(n_features).program()
 
     @no_floating_point_errors
     def nngp(self, X, Y=None):
@@ -96,20 +104,8 @@ class Network(Layer):
         """Return what can be learned, by parameter name: the variances that are set, as floats and as arrays of one a
         feature, and the parameters of activations that are to be learned.
         """
-        learned = self.learned_activations()
-        return {
-            name: value
-            for name, value in self.get_params().items()
-            if (name.endswith("variance") and value is not None) or name in learned
-        }
-
-    def learned_activations(self):
-        """Return the names among the parameters of what is learned of activations."""
-        raise NotImplementedError
-
-    def hyperparameter_gradients(self, gradient):
-        """Return ∂L/∂ each by parameter name, as in :meth:`hyperparameters`, from a ``ProgramGradient``."""
-        raise NotImplementedError
+        names = self.learnable()
+        return {name: value for name, value in self.get_params().items() if name in names and value is not None}
 
     def untied(self):
         """Return the network with every variance of its own, as learning starts from it."""

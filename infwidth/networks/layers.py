@@ -10,12 +10,21 @@ from infwidth._program.dual import Dual
 from infwidth._validation import is_number, require_bool, require_choice, shown
 from infwidth.activations import get_activation
 from infwidth.activations.base import finite
+from infwidth.networks.lowering import Slope
 
 PARAMETRIZATIONS = ("ntk", "standard")
 
 
 class Layer(BaseEstimator):
-    """Base of the layers: parameters only, no arrays of weights."""
+    """Base of the layers: parameters only, no arrays of weights. A layer names the numbers that can be learned."""
+
+    def hyperparameters(self):
+        """Return what can be learned, by parameter name."""
+        raise NotImplementedError
+
+    def lower_into(self, lowering, prefix=""):
+        """Write the layer's operations to a ``Lowering``, and how its hyperparameters, with that prefix, move them."""
+        raise NotImplementedError
 
     def __eq__(self, other):
         return type(self) is type(other) and same_parameters(self.get_params(), other.get_params())
@@ -60,54 +69,53 @@ class Dense(Layer):
         self.parametrization = parametrization
         self.width = width
 
-    def lower(self, n_inputs):
-        """Return the operation for a hidden or last layer that reads ``n_inputs`` units (None: unknown)."""
+    def hyperparameters(self):
+        """Return both variances."""
+        return {"bias_variance": self.bias_variance, "weight_variance": self.weight_variance}
+
+    def lower_into(self, lowering, prefix=""):
+        """Write the operation of a hidden or last layer, or of the first, which weighs the inputs."""
+        place, first = len(lowering.operations), lowering.input_variances is None
+        if first:
+            lowering.input_variances = self._input_variances(lowering.n_features)
+        affine, of_weight, of_bias = self._first(lowering) if first else self._later(lowering.width)
+        variances = lowering.input_variances if first else None
+        slopes = {"weight_variance": Slope(place, of_weight, variances), "bias_variance": Slope(place, of_bias)}
+        lowering.append(affine, {prefix + name: slope for name, slope in slopes.items()})
+        lowering.width = self.width
+
+    def _later(self, n_inputs):
+        """Return the operation of a layer that reads ``n_inputs`` units (None: unknown).
+
+        And the derivatives of w, b, u and s with respect to the weight variance and to the bias variance.
+        """
         if np.ndim(self.weight_variance) > 0:
             raise ValueError("only the first Dense layer takes an array of weight variances, one a feature.")
         w = variance("weight_variance", self.weight_variance, positive=True)
         b = self._bias()
         if not self.trainable:
-            return Affine(w, b, 0.0, 0.0)
+            return Affine(w, b, 0.0, 0.0), (1.0,), (0.0, 1.0)
         if self.parametrization == "ntk":  # Θ = K + w Ṫ Θ' (maths 1.5)
-            return Affine(w, b, w, b)
+            return Affine(w, b, w, b), (1.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0)
         if n_inputs is None:
             raise ValueError(
                 "the NTK in the standard parametrization needs the width of the layer before: give that Dense a width."
             )
-        return Affine(w, b, float(n_inputs), float(b > 0))  # Θ = n T + 1 + w Ṫ Θ' (maths 1.7)
+        return Affine(w, b, float(n_inputs), float(b > 0)), (1.0,), (0.0, 1.0)  # Θ = n T + 1 + w Ṫ Θ' (maths 1.7)
 
-    def lower_first(self, n_features):
-        """Return √(v_f / d), shape (n_features,), and the operation on the Gram matrix they make."""
-        v, b = self._input_variances(n_features), self._bias()
-        scale = np.sqrt(v / n_features)
+    def _first(self, lowering):
+        """Return the same of the first layer: the weight variances are in the Gram matrix, where w is 1."""
+        v, b, d = lowering.input_variances, self._bias(), lowering.n_features
         if not self.trainable:
-            return scale, Affine(1.0, b, 0.0, 0.0)
+            return Affine(1.0, b, 0.0, 0.0), (), (0.0, 1.0)
         if self.parametrization == "ntk":
-            return scale, Affine(1.0, b, 1.0, b)
+            return Affine(1.0, b, 1.0, b), (), (0.0, 1.0, 0.0, 1.0)
         if np.any(v != v[0]):
             raise ValueError(
                 "the standard parametrization takes one input variance for all features: its NTK uses the "
                 "unweighted inputs. Use parametrization='ntk', or one input variance (ard=False)."
             )
-        return scale, Affine(1.0, b, n_features / v[0], float(b > 0))
-
-    def gradient(self, affine):
-        """Return ∂L/∂weight_variance and ∂L/∂bias_variance of a hidden or last layer, from those of w, b, u and s."""
-        w, b, u, s = affine
-        tied = self.trainable and self.parametrization == "ntk"
-        return (w + u, b + s) if tied else (w, b)
-
-    def first_gradient(self, affine, log_input):
-        """Return the same for the first layer: of one variance a feature if it has them, 0 for those switched off."""
-        n_features = len(log_input)
-        v = self._input_variances(n_features)
-        weight = np.divide(log_input, v, out=np.zeros(n_features), where=v > 0)
-        if np.ndim(self.weight_variance) == 0:
-            weight = weight.sum()
-            if self.trainable and self.parametrization == "standard":
-                weight -= affine[2] * n_features / v[0] ** 2  # u = d / v
-        tied = self.trainable and self.parametrization == "ntk"
-        return weight, affine[1] + affine[3] if tied else affine[1]
+        return Affine(1.0, b, d / v[0], float(b > 0)), (0.0, 0.0, -d / v[0] ** 2), (0.0, 1.0)
 
     def _input_variances(self, n_features):
         if np.ndim(self.weight_variance) == 0:
@@ -159,11 +167,18 @@ class Activation(Layer):
         self.activation = activation
         self.learn = learn
 
-    def lower(self):
-        """Return the operation."""
-        return Dual(get_activation(self.activation), learned=bool(self.learned()))
+    def hyperparameters(self):
+        """Return the learned parameters of the activation."""
+        return {f"activation__{name}": value for name, value in self._learned().items()}
 
-    def learned(self):
+    def lower_into(self, lowering, prefix=""):
+        """Write the operation."""
+        activation, place, learned = get_activation(self.activation), len(lowering.operations), self._learned()
+        slopes = activation.slopes() if learned else {}
+        named = {f"{prefix}activation__{name}": Slope(place, slopes[name]) for name in learned}
+        lowering.append(Dual(activation, learned=bool(learned)), named)
+
+    def _learned(self):
         """Return the learned parameters of the activation, by name."""
         require_bool("learn", self.learn)
         if not self.learn:
@@ -179,10 +194,6 @@ class Activation(Layer):
             if value < 0:
                 raise ValueError(f"learning takes the logarithm of {name}: it must be positive, got {value!r}.")
         return values
-
-    def gradients(self, operation):
-        """Return ∂L/∂ the learned parameters by name, from its row of ``ProgramGradient.operations``."""
-        return self.activation.gradients(operation[0], operation[1:]) if self.learned() else {}
 
 
 def check_width(width):

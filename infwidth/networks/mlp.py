@@ -78,9 +78,22 @@ class MLP(Network):
         self.parametrization = parametrization
         self.width = width
 
-    def lower(self, n_features):
-        """Return the ``Program`` for inputs with ``n_features`` features."""
-        return self.sequential().lower(n_features)
+    def lowered(self, n_features):
+        """Return the ``Lowering`` for inputs with ``n_features`` features."""
+        return self.sequential().lowered(n_features).renamed(self._own_name)
+
+    def learnable(self):
+        """Return the names of what can be learned: the weight variance too where no layer is left that has it."""
+        return {"weight_variance", *map(self._own_name, self.sequential().learnable())}
+
+    def _own_name(self, name):
+        """Return which parameter a hyperparameter of the chain of layers is."""
+        _, place, own = name.split("__", 2)
+        if own != "weight_variance":
+            return own
+        if place == "0" and self.input_variance is not None:
+            return "input_variance"
+        return "output_variance" if int(place) == 2 * self.depth and self.output_variance is not None else own
 
     def sequential(self):
         """Return the same network as a :class:`Sequential`, to freeze or change single layers."""
@@ -103,17 +116,13 @@ class MLP(Network):
                 width=self.width,
             )
 
+        def hidden():
+            return Activation(self.activation, learn=self.learn_activation)
+
         layers: list = [dense(self.input_variance)]
         for _ in range(self.depth - 1):
-            layers += [self._hidden(), dense(None)]
-        return Sequential([*layers, self._hidden(), dense(self.output_variance)])
-
-    def _hidden(self):
-        return Activation(self.activation, learn=self.learn_activation)
-
-    def learned_activations(self):
-        """Return the names among the parameters of what is learned of activations."""
-        return [f"activation__{name}" for name in self._hidden().learned()]
+            layers += [hidden(), dense(None)]
+        return Sequential([*layers, hidden(), dense(self.output_variance)])
 
     def untied(self):
         """Return the network with its own input and output variance."""
@@ -133,23 +142,6 @@ class MLP(Network):
             )
         value = self.weight_variance if self.input_variance is None else self.input_variance
         return self.with_hyperparameters(input_variance=np.full(n_features, float(value)))
-
-    def hyperparameter_gradients(self, gradient):
-        """Return the gradients, named as in :meth:`hyperparameters`."""
-        network = self.sequential()
-        own = {0: self.input_variance, len(network.layers) - 1: self.output_variance}
-        names = {0: "input_variance", len(network.layers) - 1: "output_variance"}
-        total = {name: np.zeros_like(value, dtype=float) for name, value in self.hyperparameters().items()}
-        for place, weight, bias in network.dense_gradients(gradient):
-            name = names[place] if own.get(place) is not None else "weight_variance"
-            for learned, value in ((name, weight), ("bias_variance", bias)):
-                if learned in total:
-                    total[learned] = total[learned] + value
-        for operation in gradient.operations[1::2]:
-            for name, value in self._hidden().gradients(operation).items():
-                if f"activation__{name}" in total:
-                    total[f"activation__{name}"] += value
-        return total
 
     def _check_width(self):
         if self.parametrization == "standard":

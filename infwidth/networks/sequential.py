@@ -1,10 +1,10 @@
 """Any chain of dense layers and activations."""
 
-from infwidth._program.program import Program
 from infwidth._validation import shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense
+from infwidth.networks.lowering import Lowering
 
 
 class Sequential(Network):
@@ -56,46 +56,17 @@ class Sequential(Network):
             self.layers[int(place)].set_params(**{parameter: value})
         return self
 
-    def lower(self, n_features):
-        """Return the ``Program`` for inputs with ``n_features`` features."""
+    def lowered(self, n_features):
+        """Return the ``Lowering`` for inputs with ``n_features`` features."""
         self._check()
-        first = self.layers[0]
-        input_scale, operation = first.lower_first(n_features)
-        operations, width = [operation], first.width
-        for layer in self.layers[1:]:
-            if isinstance(layer, Activation):
-                operations.append(layer.lower())
-            else:
-                operations.append(layer.lower(width))
-                width = layer.width
-        return Program(input_scale, tuple(operations))
-
-    def hyperparameter_gradients(self, gradient):
-        """Return the gradients, named as in :meth:`hyperparameters`."""
-        named = {
-            f"layers__{place}__activation__{name}": value
-            for place, layer in self._activations()
-            for name, value in layer.gradients(gradient.operations[place]).items()
-        }
-        for place, weight, bias in self.dense_gradients(gradient):
-            named[f"layers__{place}__weight_variance"] = weight
-            named[f"layers__{place}__bias_variance"] = bias
-        return named
-
-    def learned_activations(self):
-        """Return the names among the parameters of what is learned of activations."""
-        return [f"layers__{p}__activation__{name}" for p, layer in self._activations() for name in layer.learned()]
-
-    def _activations(self):
-        return [(place, layer) for place, layer in enumerate(self.layers) if isinstance(layer, Activation)]
-
-    def dense_gradients(self, gradient):
-        """Yield the place of each dense layer, and the gradients of its weight and bias variance."""
+        lowering = Lowering(n_features)
         for place, layer in enumerate(self.layers):
-            if place == 0:
-                yield place, *layer.first_gradient(gradient.operations[0], gradient.log_input)
-            elif isinstance(layer, Dense):
-                yield place, *layer.gradient(gradient.operations[place])
+            layer.lower_into(lowering, f"layers__{place}__")
+        return lowering
+
+    def learnable(self):
+        """Return the names of what the layers can learn."""
+        return [f"layers__{place}__{name}" for place, layer in enumerate(self.layers) for name in layer.hyperparameters()]
 
     def _check(self):
         if not isinstance(self.layers, (list, tuple)):

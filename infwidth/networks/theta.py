@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from infwidth._engine.gradient import ProgramGradient
+from infwidth._engine.gradient import ProgramGradient, gradient_shape
 from infwidth._validation import shown
 
 
@@ -64,21 +64,25 @@ def with_theta(network, theta):
 
 def theta_gradient(network, gradient):
     """Return ∂L/∂theta, shape (p,), from a ``ProgramGradient``."""
-    gradients, parts = network.hyperparameter_gradients(gradient), []
+    slopes, values, parts = network.lowered(len(gradient.log_input)).slopes, network.hyperparameters(), []
     for name, value in free_hyperparameters(network).items():
-        positive = np.ravel(np.asarray(network.hyperparameters()[name]) > 0)
-        parts.append(value * np.ravel(gradients[name])[positive])
+        each_feature = np.ndim(values[name]) > 0
+        total = sum((slope.gradient(gradient, each_feature) for slope in slopes.get(name, ())), start=0.0)
+        parts.append(value * np.ravel(total)[np.ravel(np.asarray(values[name]) > 0)])
     return np.concatenate(parts) if parts else np.array([])
 
 
-def theta_directions(network, n_operations, n_features):
-    """Return what each entry of theta changes in the program: the transpose of ``theta_gradient``, by unit vectors."""
-    p = len(theta_of(network))
-    operations, log_input = np.zeros((p, n_operations, 4)), np.zeros((p, n_features))
-    nothing = np.zeros((n_operations, 4)), np.zeros(n_features)
-    for target, kind in ((operations, 0), (log_input, 1)):
-        for place in np.ndindex(target.shape[1:]):
-            unit = [array.copy() for array in nothing]
-            unit[kind][place] = 1.0
-            target[(slice(None), *place)] = theta_gradient(network, ProgramGradient(*unit))
-    return [ProgramGradient(*pair) for pair in zip(operations, log_input, strict=True)]
+def theta_directions(network, n_features):
+    """Return what each entry of theta changes in the program, as a list of p ``ProgramGradient``."""
+    lowering = network.lowered(n_features)
+    shape, values, directions = gradient_shape(lowering.program()), network.hyperparameters(), []
+    for name in free_hyperparameters(network):
+        value = np.asarray(values[name], dtype=float)
+        for place in np.argwhere(value > 0):
+            change = np.zeros_like(value)
+            change[tuple(place)] = value[tuple(place)]
+            direction = ProgramGradient(np.zeros(shape), np.zeros(n_features))
+            for slope in lowering.slopes.get(name, ()):
+                slope.move(direction, change)
+            directions.append(direction)
+    return directions
