@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from infwidth._base import all_or_nothing
 from infwidth._callbacks import with_callbacks
+from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
@@ -20,7 +21,6 @@ from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.selection import condition
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._regressor import BaseRegressor, noise_of_outputs
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import is_number, require_choice, require_positive, shown

@@ -6,8 +6,8 @@ from classification_cases import NETWORK, X, y
 from numpy.testing import assert_array_equal
 
 from infwidth import InfiniteNetClassifier
-from infwidth._inference.search import Objective
 from infwidth._engine.engine import KernelSource
+from infwidth._inference.search import Objective
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from infwidth import InfiniteNetClassifier
-from infwidth._linalg.tiles import LowerTiles
 from infwidth._engine.engine import KernelSource
+from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
 X, y = (a[::2] for a in load_iris(return_X_y=True))

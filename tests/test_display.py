@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_wine
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
-from infwidth._linalg.cholesky import Cholesky
 from infwidth._engine.engine import KernelEngine
+from infwidth._linalg.cholesky import Cholesky
 
 X, y = load_wine(return_X_y=True)
 MODELS = [

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from scipy.linalg import expm
 
 from infwidth import NTKRegressor
+from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._inference import dynamics
 from infwidth._inference.dynamics import Descent, Spectrum, largest_eigenvalue
-from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth.finite import FiniteNetwork
 from infwidth.networks import MLP
 

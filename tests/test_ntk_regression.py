@@ -14,11 +14,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import KFold, cross_val_score
 
 from infwidth import NNGPRegressor, NTKRegressor
+from infwidth._engine.engine import KernelSource
 from infwidth._inference import ensemble, posterior
 from infwidth._inference.dynamics import DENSE_BYTES
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._engine.engine import KernelSource
 from infwidth.kernels import NTKKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
 

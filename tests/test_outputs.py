@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_linnerud, make_friedman1
 
 from infwidth import NNGPRegressor, NTKRegressor
+from infwidth._engine.engine import KernelSource
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._engine.engine import KernelSource
 from infwidth.metrics import interval_coverage
 from infwidth.networks import MLP
 

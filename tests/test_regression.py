@@ -15,10 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from infwidth import NNGPRegressor
-from infwidth._inference import posterior
-from infwidth._linalg.cholesky import Cholesky
 from infwidth._engine import engine
 from infwidth._engine.engine import KernelSource
+from infwidth._inference import posterior
+from infwidth._linalg.cholesky import Cholesky
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
 

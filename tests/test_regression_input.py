@@ -13,8 +13,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 
 from infwidth import NNGPRegressor, _threads
-from infwidth._linalg.tiles import LowerTiles
 from infwidth._engine.engine import KernelSource
+from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
 X, y = (a[:100] for a in load_diabetes(return_X_y=True))

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from infwidth import NNGPRegressor
+from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._linalg.solver import Solver
 from infwidth._linalg.solvers import SOLVERS, solver_class
-from infwidth._recursion.engine import KernelEngine, KernelSource
 from infwidth.networks import MLP
 
 N, M = 60, 7

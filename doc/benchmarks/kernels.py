@@ -15,8 +15,8 @@ from statistics import median
 import numpy as np
 from _measure import alternate
 
-from infwidth._linalg.tiles import LowerTiles
 from infwidth._engine.engine import PANEL, KernelEngine, KernelSource
+from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
 CASES = [(3, "relu"), (10, "relu"), (3, "erf"), (3, "gelu")]

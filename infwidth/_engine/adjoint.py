@@ -121,6 +121,23 @@ def _backward(
         )
 
 
+@inline
+def _add_to_inputs(program, rows, grams, a0, b0, product, x_bar):
+    """Add to x̄ what a block of ∂L/∂(Gram entries), shape (n_pairs, m, n), from (a0, b0) on says of the inputs."""
+    width = rows.by_site.shape[2]
+    for pair in range(program.pairs.shape[0]):
+        left, right = program.pairs[pair, 0], program.pairs[pair, 1]
+        x_left = rows.by_site[left, a0 : a0 + grams.shape[1]]
+        np.dot(grams[pair], rows.by_site[right, b0 : b0 + grams.shape[2]], product)
+        for i in range(grams.shape[1]):
+            for f in range(width):
+                if left == right:
+                    x_bar[left * width + f] += product[i, f] * x_left[i, f]
+                else:
+                    x_bar[left * width + f] += 0.5 * product[i, f] * x_left[i, f]
+                    x_bar[right * width + f] += 0.5 * product[i, f] * x_left[i, f]
+
+
 @entry_point
 def adjoint_pass(program, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, upper, gradient, q_bar, x_bar):
     """Add the gradients of one block of pairs of a symmetric matrix, each pair standing for two entries.
@@ -133,10 +150,10 @@ def adjoint_pass(program, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, 
     q_bar : (total sites, n), of the variances of single inputs, or their sites, before each operation;
     x_bar : (n_features,), Σ_ij Ḡ_ij x_if x_jf, between two sites half of it to each.
     """
-    m, n_values, n_pairs, width = a1 - a0, program.parameters.shape[0] + 1, program.pairs.shape[0], rows.by_site.shape[2]
-    ntk_size, size = 1 if ntk_bar.size > 0 else 0, program.pairs.shape[0] * CHUNK
+    m, n_values, n_pairs = a1 - a0, program.parameters.shape[0] + 1, program.pairs.shape[0]
+    ntk_size, size = 1 if ntk_bar.size > 0 else 0, n_pairs * CHUNK
     own = np.empty(rows.coefficients.shape[0])
-    gram_buffer, product = np.empty(m * size), np.empty((m, width))
+    gram_buffer, product = np.empty(m * size), np.empty((m, rows.by_site.shape[2]))
     k_tape, t_tape = np.empty((n_values, n_pairs, CHUNK)), np.empty((n_values, n_pairs, CHUNK * ntk_size))
     t_bar_buffer, scratch = np.empty(m * size * ntk_size), np.empty(2 * CHUNK)
     others = np.empty((program.n_registers - 1) * size)
@@ -187,14 +204,4 @@ def adjoint_pass(program, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, 
             for pair in range(n_pairs):
                 for j in range(first):
                     grams[pair, i, j] = 0.0
-        for pair in range(n_pairs):
-            left, right = program.pairs[pair, 0], program.pairs[pair, 1]
-            x_left = rows.by_site[left, a0:a1]
-            np.dot(grams[pair], rows.by_site[right, j0 : j0 + n], product)
-            for i in range(m):
-                for f in range(width):
-                    if left == right:
-                        x_bar[left * width + f] += product[i, f] * x_left[i, f]
-                    else:
-                        x_bar[left * width + f] += 0.5 * product[i, f] * x_left[i, f]
-                        x_bar[right * width + f] += 0.5 * product[i, f] * x_left[i, f]
+        _add_to_inputs(program, rows, grams, a0, j0, product, x_bar)

@@ -52,5 +52,4 @@ def encode(program: Program, ntk: bool, adjoint: bool = False) -> Encoded:
             calls.append((*head, pair, len(pairs), *coefficients, site + left, site + right))
         n_sites = len(diagonal_places(pairs))
         coefficient, site = coefficient + n_sites * width, site + n_sites
-    arrays = (np.array(numbers, dtype=np.int64) for numbers in (calls, program.pairs))
-    return Encoded(table, *arrays, program.n_registers)
+    return Encoded(table, np.array(calls, dtype=np.int64), np.array(program.pairs, dtype=np.int64), program.n_registers)

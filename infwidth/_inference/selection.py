@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from infwidth._engine.engine import NotFiniteError
 from infwidth._inference.blocks import neighbouring_blocks
 from infwidth._inference.mixture import Component
 from infwidth._inference.search import Model, Objective, climb, evidence_bytes
-from infwidth._engine.engine import NotFiniteError
 from infwidth._threads import thread_count
 from infwidth.networks.theta import theta_of
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassPosterior, Labels
 from infwidth._inference.coding import ClassCoding
@@ -15,7 +16,6 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Model, differences
 from infwidth._inference.selection import merit
 from infwidth._preprocessing import feature_scalers, informative_share, least_noise, transform
-from infwidth._engine.engine import KernelEngine, KernelSource
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
 

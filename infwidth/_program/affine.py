@@ -11,7 +11,7 @@ from infwidth._program.operation import Operation, Values
 
 @dataclass(frozen=True)
 class Affine(Operation):
-    """A dense layer: k <- w k + b and t <- w t + u k + s, where u and s are what its own weights and biases add to Θ."""
+    """A dense layer: k <- w k + b and t <- w t + u k + s; u and s are what its own weights and biases add to Θ."""
 
     w: float
     b: float

@@ -7,8 +7,8 @@ compiled before its time. An operation writes its loops as functions of arrays, 
     adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch)
 
 ``own`` is the register that changes, in place (with other memory for the result it would be three times slower), and
-``source`` the one that is read, both ``Values`` of shape (n,), or of shape (n_pairs, n) where an operation works across
-sites. ``row`` and ``columns`` of shape (n_coefficients, at least n) are the coefficients of both sides, p the numbers of
+``source`` the one that is read, both ``Values`` of shape (n,), or (n_pairs, n) where an operation works across sites.
+``row`` and ``columns`` of shape (n_coefficients, at least n) are the coefficients of both sides, p the numbers of
 ``Operation.parameters``. The adjoint finds the values before and after, turns ``bar`` from ∂L/∂(values after) to
 ∂L/∂(values before), and adds to ``source_bar``, to ``q_row`` of shape (1,) and ``q_columns`` of shape (n,), the
 derivatives by the variances that the coefficients stand for, and to ``gradient``; ``scratch`` is (2, n).

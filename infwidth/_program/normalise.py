@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from infwidth._jit import inline
 from infwidth._program.pairwise import Pairwise
 from infwidth.activations.base import Family, Rows, homogeneous, root_and_inverse

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_array
 
-from infwidth._floating_point import no_floating_point_errors
 from infwidth._engine.engine import KernelEngine
+from infwidth._floating_point import no_floating_point_errors
 from infwidth._validation import require_choice, require_numbers, shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.layers import Layer
@@ -15,7 +15,7 @@ LIMITS = ("nngp", "ntk")
 
 
 class Network(Layer):
-    """Base of the networks. A subclass lowers itself for a given number of features, and says what its parameters are."""
+    """Base of the networks. A subclass lowers itself for a given number of features, and names what can be learned."""
 
     def lowered(self, n_features):
         """Return the ``Lowering`` for inputs with ``n_features`` features, its hyperparameters named by parameters.

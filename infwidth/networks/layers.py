@@ -75,7 +75,7 @@ class Dense(Layer):
 
     def lower_into(self, lowering, prefix=""):
         """Write the operation of a hidden or last layer, or of the first, which weighs the inputs."""
-        place, first = len(lowering.operations), lowering.input_variances is None
+        place, first = len(lowering.operations), not lowering.operations
         if first:
             lowering.input_variances = self._input_variances(lowering.n_features)
         affine, of_weight, of_bias = self._first(lowering) if first else self._later(lowering.width)

@@ -57,8 +57,8 @@ class Lowering:
     n_features : int
     width : int or None
         Units of the dense layer that was written last, where it says so.
-    input_variances : ndarray of shape (n_features,) or None
-        Of the first layer; None before it is written.
+    input_variances : ndarray of shape (n_features,)
+        Of the first layer, once it is written.
     operations : list of Operation
     slopes : dict
         By the name of each hyperparameter, the list of its ``Slope``.
@@ -66,7 +66,7 @@ class Lowering:
 
     n_features: int
     width: int | None = None
-    input_variances: np.ndarray | None = None
+    input_variances: np.ndarray = field(default_factory=lambda: np.empty(0))
     operations: list[Operation] = field(default_factory=list)
     slopes: dict[str, list[Slope]] = field(default_factory=dict)
 

@@ -66,7 +66,8 @@ class Sequential(Network):
 
     def learnable(self):
         """Return the names of what the layers can learn."""
-        return [f"layers__{place}__{name}" for place, layer in enumerate(self.layers) for name in layer.hyperparameters()]
+        own = [layer.hyperparameters() for layer in self.layers]
+        return [f"layers__{place}__{name}" for place, names in enumerate(own) for name in names]
 
     def _check(self):
         if not isinstance(self.layers, (list, tuple)):
