@@ -7,10 +7,11 @@ from numbers import Real
 from pathlib import Path
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+MemoryLimit = float | str | None  # as users give it: bytes, text such as "8GB", or None for what is free
 THREADS_BYTES = 256 * 2**20  # of address space that threads, their stacks and BLAS take besides matrices
 
 
-def memory_limit(max_memory=None):
+def memory_limit(max_memory: MemoryLimit = None) -> int:
     """Return a limit in bytes: of ``max_memory`` (bytes, or text such as "8GB" or "512MiB"), else what is free now."""
     if max_memory is None:
         return available_memory()
@@ -23,7 +24,7 @@ def memory_limit(max_memory=None):
     raise ValueError(f"max_memory must be a positive number of bytes or text such as '8GB', got {max_memory!r}.")
 
 
-def require_memory(needed, max_memory, task):
+def require_memory(needed: int, max_memory: MemoryLimit, task: str) -> None:
     """Raise a MemoryError with the bytes needed, and what to do, unless they fit the limit."""
     limit = memory_limit(max_memory)
     if needed > limit:
@@ -35,13 +36,13 @@ def require_memory(needed, max_memory, task):
         )
 
 
-def available_memory():
+def available_memory() -> int:
     """Return the bytes a process can still take: of the machine, its control group, and the limits of the process."""
     candidates = [_machine_memory(), _control_group_memory(), *_process_memory()]
     return min(value for value in candidates if value is not None)
 
 
-def _machine_memory():
+def _machine_memory() -> int:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -54,7 +55,7 @@ def _machine_memory():
         return 2**62  # not known here: the allocation itself will tell
 
 
-def _control_group_memory():
+def _control_group_memory() -> int | None:
     group = Path("/sys/fs/cgroup")
     try:
         limit = (group / "memory.max").read_text().strip()
@@ -69,7 +70,7 @@ def _control_group_memory():
         return None
 
 
-def _process_memory():
+def _process_memory() -> list[int]:
     """Return what is left of address space and of data where they are limited (``ulimit -v`` and ``-d``)."""
     try:
         import resource  # noqa: PLC0415  # Windows has none

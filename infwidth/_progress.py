@@ -2,9 +2,13 @@
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
-def progress(items, description, enabled):
+def progress(items: Sequence[Item], description: str, enabled: bool) -> Iterator[Item]:
     """Yield the items; where enabled, show how far they are: with tqdm where it is installed, else as lines."""
     if not enabled:
         return iter(items)
@@ -15,7 +19,7 @@ def progress(items, description, enabled):
     return iter(tqdm(items, desc=description))
 
 
-def _lines(items, description):
+def _lines(items: Sequence[Item], description: str) -> Iterator[Item]:
     start = time.perf_counter()
     for done, item in enumerate(items, 1):
         yield item

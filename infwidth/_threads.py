@@ -3,18 +3,22 @@
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from numbers import Integral
+from typing import Any, TypeVar
 
 import joblib
 from threadpoolctl import ThreadpoolController
 
 SMALL = 600  # rows of a matrix that one thread factors
 
+Item = TypeVar("Item")
 
-def thread_count(n_jobs=None):
+
+def thread_count(n_jobs: int | None = None) -> int:
     """Return the number of threads for ``n_jobs``: as many as BLAS may use for None, else joblib's meaning.
 
     BLAS's own number follows the environment variables, ``threadpoolctl.threadpool_limits`` and the limits
@@ -27,12 +31,12 @@ def thread_count(n_jobs=None):
     return joblib.effective_n_jobs(n_jobs)
 
 
-def solver_threads(n, n_jobs=None):
+def solver_threads(n: int, n_jobs: int | None = None) -> int:
     """Return the number of BLAS threads for n x n matrices: small ones gain less from a second than waiting costs."""
     return 1 if n <= SMALL else thread_count(n_jobs)
 
 
-def for_each(function, items, n_threads):
+def for_each(function: Callable[[Item], object], items: Iterable[Item], n_threads: int) -> None:
     """Call ``function(item)`` for all items, on ``n_threads`` threads, this one included.
 
     The function must release the GIL for most of its time. The first exception, Ctrl-C included, stops the
@@ -40,7 +44,7 @@ def for_each(function, items, n_threads):
     """
     waiting = deque(items)
 
-    def work():
+    def work() -> None:
         try:
             while True:
                 try:
@@ -69,25 +73,25 @@ class _BlasLimits:
     threadpoolctl restores what it saw on entry, which is wrong when two Python threads overlap.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._active: dict[object, int] = {}
-        self._outside = None
+        self._outside: _BlasThreads | None = None
 
     @property
-    def free_count(self):
+    def free_count(self) -> int:
         """Threads that BLAS uses when nothing here limits it."""
         with self._lock:
             return self._outside.most if self._outside else _BlasThreads().most
 
-    def enter(self, token, limit):
+    def enter(self, token: object, limit: int) -> None:
         with self._lock:
             if self._outside is None:
                 self._outside = _BlasThreads()
             self._active[token] = limit
             self._outside.set(min(self._active.values()))
 
-    def leave(self, token):
+    def leave(self, token: object) -> None:
         with self._lock:
             self._active.pop(token, None)
             if self._outside is not None:
@@ -95,11 +99,11 @@ class _BlasLimits:
                 if not self._active:
                     self._outside = None
 
-    def before_fork(self):
+    def before_fork(self) -> None:
         """Wait until no other thread changes the limits: a child would wait for it for ever."""
         self._lock.acquire()
 
-    def after_fork(self, in_child):
+    def after_fork(self, in_child: bool) -> None:
         """Go on; in the child the limits of threads that are only in the parent are gone."""
         if in_child and self._outside is not None:
             self._active.clear()
@@ -111,11 +115,11 @@ class _BlasLimits:
 class _BlasThreads:
     """Thread numbers of the BLAS libraries in the process (NumPy and SciPy may bring one each)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._libraries = [(library, library.num_threads) for library in _blas_libraries()]
         self.most = max((own for _, own in self._libraries), default=1)
 
-    def set(self, limit):
+    def set(self, limit: int | None) -> None:
         for library, own in self._libraries:
             # Since 3.8 threadpoolctl ignores all threads but the first to come; here the limits are agreed on.
             setter = getattr(library, "_real_set_num_threads", library.set_num_threads)
@@ -123,7 +127,7 @@ class _BlasThreads:
 
 
 @cache
-def _blas_libraries():
+def _blas_libraries() -> list[Any]:
     import scipy.linalg  # noqa: F401, PLC0415  # its BLAS must be loaded before the libraries are listed
 
     return ThreadpoolController().select(user_api="blas").lib_controllers
@@ -139,7 +143,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def blas_threads(limit):
+def blas_threads(limit: int) -> Iterator[None]:
     """Let BLAS use at most ``limit`` threads inside; safe when several Python threads do so at once.
 
     OpenBLAS's idle threads spin for a while after each call and starve others: passes that call BLAS

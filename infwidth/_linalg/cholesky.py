@@ -8,9 +8,9 @@ import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
-from infwidth._linalg.solver import Solver
-from infwidth._linalg.tiles import TILE, LowerTiles
-from infwidth._memory import require_memory
+from infwidth._linalg.solver import Matrix, Solver
+from infwidth._linalg.tiles import TILE, Blocks, LowerTiles, sum_of
+from infwidth._memory import MemoryLimit, require_memory
 from infwidth._progress import progress
 from infwidth._warnings import warn_user
 
@@ -35,25 +35,34 @@ class Cholesky(Solver):
 
     name = "cholesky"
 
-    def __init__(self, tiles, verbose=False):
+    def __init__(self, tiles: LowerTiles, verbose: bool = False) -> None:
         self.tiles = tiles
         self._floor = [ROUNDING * np.diag(tiles[k, k]) for k in range(tiles.n_blocks)]
         for k in progress(range(tiles.n_blocks), "Cholesky factorisation", verbose):
             self._eliminate(k)
 
     @staticmethod
-    def n_bytes(n):
+    def n_bytes(n: int) -> int:
         """Return the bytes of the tiles."""
         return LowerTiles.n_bytes(n)
 
     @classmethod
-    def of(cls, source, noise, *, weight=1.0, max_memory=None, verbose=False, tile=TILE):
+    def of(
+        cls,
+        source: Matrix,
+        noise: np.ndarray,
+        *,
+        weight: float | np.ndarray = 1.0,
+        max_memory: MemoryLimit = None,
+        verbose: bool = False,
+        tile: int = TILE,
+    ) -> tuple["Cholesky", float]:
         """Return the factor of a kernel matrix plus noise, and the jitter that it took: see ``Solver.of``."""
         require_memory(LowerTiles.n_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")
         tiles = LowerTiles(source.n, tile)
         scale = float(np.mean(source.diagonal()))
 
-        def attempt(share):
+        def attempt(share: float) -> Cholesky:
             if share:
                 warn_user(
                     "the kernel matrix is not positive definite to working precision; trying again with "
@@ -77,7 +86,7 @@ class Cholesky(Solver):
         solver, share = found
         return solver, share * scale
 
-    def _eliminate(self, k):
+    def _eliminate(self, k: int) -> None:
         """Factor tile column k, and subtract it from all columns right of it."""
         tiles = self.tiles
         _, info = lapack.dpotrf(tiles[k, k], lower=1, clean=0, overwrite_a=1)
@@ -94,7 +103,7 @@ class Cholesky(Solver):
             for i in range(j + 1, tiles.n_blocks):
                 blas.dgemm(-1.0, tiles[i, k], tiles[j, k], 1.0, tiles[i, j], trans_b=1, overwrite_c=1)
 
-    def half_solve(self, blocks, first=0):
+    def half_solve(self, blocks: Blocks, first: int = 0) -> None:
         """Overwrite the blocks of B with those of L⁻¹B.
 
         Parameters
@@ -108,19 +117,19 @@ class Cholesky(Solver):
             for i in range(k + 1, tiles.n_blocks):
                 blas.dgemm(-1.0, tiles[i, k], blocks[k], 1.0, blocks[i], overwrite_c=1)
 
-    def explained(self, blocks):
+    def explained(self, blocks: Blocks) -> np.ndarray:
         """Return the diagonal of Bᵀ A⁻¹ B, the squared column norms of L⁻¹B."""
         self.half_solve(blocks)
-        return sum(np.einsum("ij,ij->j", block, block) for block in blocks)
+        return sum_of(np.einsum("ij,ij->j", block, block) for block in blocks)
 
-    def subtract_explained(self, blocks, covariance):
+    def subtract_explained(self, blocks: Blocks, covariance: np.ndarray) -> np.ndarray:
         """Subtract Bᵀ A⁻¹ B from a covariance, and return its diagonal."""
         explained = self.explained(blocks)
         for block in blocks:
             covariance -= block.T @ block
         return explained
 
-    def solve_blocks(self, blocks, first=0):
+    def solve_blocks(self, blocks: Blocks, first: int = 0) -> None:
         """Overwrite the blocks of B with those of A⁻¹B. Parameters as for ``half_solve``."""
         tiles = self.tiles
         self.half_solve(blocks, first)
@@ -129,11 +138,11 @@ class Cholesky(Solver):
                 blas.dgemm(-1.0, tiles[i, k], blocks[i], 1.0, blocks[k], trans_a=1, overwrite_c=1)
             blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, trans_a=1, overwrite_b=1)
 
-    def log_determinant(self):
+    def log_determinant(self) -> float:
         """Return log det A."""
         return 2.0 * sum(np.log(np.diag(self.tiles[k, k])).sum() for k in range(self.tiles.n_blocks))
 
-    def inverse_diagonal(self, n_rows=None):
+    def inverse_diagonal(self, n_rows: int | None = None) -> np.ndarray:
         """Return the diagonal of A⁻¹: the squared column norms of L⁻¹, a tile column at a time.
 
         The entries of the last m rows take m³/3 operations: with ``n_rows`` they are those of as many tile rows, from
@@ -151,14 +160,15 @@ class Cholesky(Solver):
             diagonal[tiles.rows(k)] = sum(np.einsum("ij,ij->j", block, block) for block in blocks[k:])
         return diagonal[tiles.edges[first] :]
 
-    def inverse(self):
+    def inverse(self) -> LowerTiles:
         """Return the lower triangle of A⁻¹ as tiles, in the memory of L: this object is of no use afterwards."""
         self._invert_factor()
         self._multiply_inverse()
-        tiles, self.tiles = self.tiles, None
+        tiles = self.tiles
+        self.tiles = None  # type: ignore[assignment]  # so that an object of no use fails at once
         return tiles
 
-    def _invert_factor(self):
+    def _invert_factor(self) -> None:
         """L <- L⁻¹."""
         tiles, n_blocks = self.tiles, self.tiles.n_blocks
         for k in range(n_blocks):
@@ -170,7 +180,7 @@ class Cholesky(Solver):
                 blas.dtrsm(1.0, tiles[k, k], tiles[k, j], lower=1, overwrite_b=1)
             lapack.dtrtri(tiles[k, k], lower=1, overwrite_c=1)
 
-    def _multiply_inverse(self):
+    def _multiply_inverse(self) -> None:
         """L⁻¹ <- L⁻ᵀ L⁻¹."""
         tiles = self.tiles
         for k in range(tiles.n_blocks):
@@ -183,7 +193,7 @@ class Cholesky(Solver):
             lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
 
 
-def _require_finite(source, tiles):
+def _require_finite(source: Matrix, tiles: LowerTiles) -> None:
     source.fill(tiles)  # the factorisation has overwritten them
     if not all(np.isfinite(np.tril(tile) if i == j else tile).all() for i, j, tile in tiles):
         raise LinAlgError(

@@ -1,11 +1,27 @@
 """The contract of what solves linear systems with a kernel matrix."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from infwidth._linalg.tiles import LowerTiles
+from infwidth._linalg.tiles import Blocks, LowerTiles, Tile
+from infwidth._memory import MemoryLimit
+
+
+class Matrix(Protocol):
+    """A symmetric matrix that solvers ask for a tile at a time, such as a ``KernelSource``."""
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+
+    def diagonal(self) -> np.ndarray:
+        """Return the diagonal, shape (n,)."""
+
+    def fill(self, tiles: Iterable[Tile]) -> None:
+        """Write the lower triangle; a tile on the diagonal gets its lower triangle."""
 
 
 class Solver(ABC):
@@ -30,13 +46,21 @@ class Solver(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, source, noise, *, weight=1.0, max_memory=None, verbose=False) -> tuple["Solver", float]:
+    def of(
+        cls,
+        source: Matrix,
+        noise: np.ndarray,
+        *,
+        weight: float | np.ndarray = 1.0,
+        max_memory: MemoryLimit = None,
+        verbose: bool = False,
+    ) -> tuple["Solver", float]:
         """Return a solver of a kernel matrix plus a noise variance a row.
 
         Parameters
         ----------
-        source : object with ``n``, ``diagonal()`` and ``fill(tiles)``
-                The kernel matrix: see ``KernelSource``.
+        source : Matrix
+                The kernel matrix.
         noise : ndarray of shape (n,)
                 Added to the diagonal.
         weight : ndarray of shape (n,), default=1.0
@@ -59,15 +83,15 @@ class Solver(ABC):
         """
 
     @abstractmethod
-    def solve_blocks(self, blocks: list[np.ndarray]) -> None:
+    def solve_blocks(self, blocks: Blocks) -> None:
         """Overwrite the blocks of B with those of A⁻¹B."""
 
     @abstractmethod
-    def explained(self, blocks: list[np.ndarray]) -> np.ndarray:
+    def explained(self, blocks: Blocks) -> np.ndarray:
         """Return the diagonal of Bᵀ A⁻¹ B, shape (m,): what the variances of m new rows lose; B is overwritten."""
 
     @abstractmethod
-    def subtract_explained(self, blocks: list[np.ndarray], covariance: np.ndarray) -> np.ndarray:
+    def subtract_explained(self, blocks: Blocks, covariance: np.ndarray) -> np.ndarray:
         """Subtract Bᵀ A⁻¹ B from a covariance of shape (m, m), and return its diagonal; B is overwritten."""
 
     def solve(self, B: np.ndarray) -> np.ndarray:
