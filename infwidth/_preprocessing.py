@@ -1,8 +1,11 @@
 """What happens to the data before a model sees them: scaling of features and targets, and weights of rows."""
 
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.stats import yeojohnson
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -15,7 +18,9 @@ from infwidth._floating_point import no_floating_point_errors
 from infwidth._validation import require_numbers
 from infwidth._warnings import warn_user
 
+FeatureScaling = Literal["auto", "standard", "power", None]
 FEATURE_SCALINGS = ("auto", "standard", "power", None)
+ClassWeight = Mapping[Any, float] | Literal["balanced"] | None
 LEAST_MEAN_WEIGHT, LARGEST_MEAN_WEIGHT = 0.1, 10.0  # without a warning
 MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
 SAME_SHARE = 1e-9  # a smaller difference of shares is rounding
@@ -48,7 +53,7 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         Only where X had string column names.
     """
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Find the power of each feature with the largest likelihood (Yeo & Johnson 2000).
 
         Parameters
@@ -63,17 +68,17 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         self : object
         """
         require_numbers("X", X)
-        X = validate_data(self, X, dtype=np.float64)
-        weight, used = checked_weights(sample_weight, X)
+        inputs = validate_data(self, X, dtype=np.float64)
+        weight, used = checked_weights(sample_weight, inputs)
         if not used.all():
-            X, weight = X[used], weight[used]
-        self.origin_, self.spread_, self.lambdas_ = np.transpose([_warp_of(x, weight) for x in X.T])
-        Z = self._centred(X)
+            inputs, weight = inputs[used], weight[used]
+        self.origin_, self.spread_, self.lambdas_ = np.transpose([_warp_of(x, weight) for x in inputs.T])
+        Z = self._centred(inputs)
         self.low_, self.high_ = Z.min(axis=0), Z.max(axis=0)
         self.scaler_ = standardizer(self._warp(Z), weight)
         return self
 
-    def transform(self, X):
+    def transform(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the warped and standardised features.
 
         Parameters
@@ -86,10 +91,10 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         require_numbers("X", X)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return self.scaler_.transform(self._warp(self._centred(X)))
+        inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        return self.scaler_.transform(self._warp(self._centred(inputs)))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the features whose ``transform`` is X.
 
         Parameters
@@ -101,21 +106,21 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=np.float64)  # whatever its columns are called, as scikit-learn's own do
-        _check_n_features(self, X, reset=False)
-        return self.origin_ + self.spread_ * self._unwarp(self.scaler_.inverse_transform(X))
+        warped = check_array(X, dtype=np.float64)  # whatever its columns are called, as scikit-learn's own do
+        _check_n_features(self, warped, reset=False)
+        return self.origin_ + self.spread_ * self._unwarp(self.scaler_.inverse_transform(warped))
 
-    def _centred(self, X):
+    def _centred(self, X: np.ndarray) -> np.ndarray:
         return (X - self.origin_) / self.spread_
 
-    def _warp(self, Z):
+    def _warp(self, Z: np.ndarray) -> np.ndarray:
         """Return ψ(z) of each feature, linear outside of the range."""
         inside = np.clip(Z, self.low_, self.high_)
         warped = self._warp_inside(inside)
         with np.errstate(over="ignore"):  # not finite: reported by the engine, with the row
             return warped + self._slope(inside) * (Z - inside)
 
-    def _unwarp(self, W):
+    def _unwarp(self, W: np.ndarray) -> np.ndarray:
         """Return z of each feature from ψ(z)."""
         low, high = self._warp_inside(np.stack([self.low_, self.high_]))
         inside = np.clip(W, low, high)
@@ -124,15 +129,15 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         with np.errstate(over="ignore"):
             return Z + (W - inside) / self._slope(Z)
 
-    def _warp_inside(self, Z):
+    def _warp_inside(self, Z: np.ndarray) -> np.ndarray:
         return np.column_stack([yeojohnson(z, power) for z, power in zip(Z.T, self.lambdas_, strict=True)])
 
-    def _slope(self, Z):
+    def _slope(self, Z: np.ndarray) -> np.ndarray:
         """Return ψ'(z) = (1 + |z|)^(±(λ - 1)) for z >< 0."""
         return np.exp(np.sign(Z) * (self.lambdas_ - 1.0) * np.log1p(np.abs(Z)))
 
 
-def _inverse_power(w, power):
+def _inverse_power(w: np.ndarray, power: float) -> np.ndarray:
     """Return z with ψ(z) = w of one feature, shape (n,)."""
     z = np.empty_like(w)
     for side, sign, exponent in ((w >= 0, 1.0, power), (w < 0, -1.0, 2.0 - power)):  # ψ(-z; λ) = -ψ(z; 2 - λ)
@@ -142,7 +147,7 @@ def _inverse_power(w, power):
     return z
 
 
-def _warp_of(x, weight):
+def _warp_of(x: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
     """Return origin, spread and power of a feature; the power 1 leaves it as it is, where it has two values or one."""
     values, place = np.unique(x, return_inverse=True)  # so that weights and repeated rows give the same numbers
     if len(values) <= 2:
@@ -159,7 +164,7 @@ def _warp_of(x, weight):
     return min(found, key=lambda one: one[0])[1:]
 
 
-def _quantile(values, share, level):
+def _quantile(values: np.ndarray, share: np.ndarray, level: float) -> float:
     """Return a quantile of sorted values: the mean of the two neighbours where the level falls between them."""
     below = np.cumsum(share) - level
     close = np.abs(below) < SAME_SHARE
@@ -167,12 +172,12 @@ def _quantile(values, share, level):
     return 0.5 * values[lower] + 0.5 * values[min(lower + int(close[lower]), len(values) - 1)]
 
 
-def _power(z, share):
+def _power(z: np.ndarray, share: np.ndarray) -> tuple[float, float]:
     """Return minus the log-likelihood of a row, and the power that is best by it, of sorted values and their shares."""
     logs = np.sign(z) * np.log1p(np.abs(z))
     stretch = share @ logs
 
-    def cost(power):
+    def cost(power: float) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
             warped = yeojohnson(z, power)
             value = 0.5 * np.log(share @ (warped - share @ warped) ** 2) - (power - 1.0) * stretch
@@ -183,7 +188,10 @@ def _power(z, share):
     return found.fun, found.x
 
 
-def feature_scalers(kind, X, weight, *, choose):
+Scaler: TypeAlias = "StandardScaler | WeightedPowerTransformer | None"
+
+
+def feature_scalers(kind: FeatureScaling, X: np.ndarray, weight: np.ndarray, *, choose: bool) -> list[Scaler]:
     """Return the fitted scalings to choose from: one, or with "auto" and ``choose`` two. None leaves X as it is."""
     fitted = {
         "standard": lambda: standardizer(X, weight),
@@ -195,12 +203,12 @@ def feature_scalers(kind, X, weight, *, choose):
     return [fitted[kind]()]
 
 
-def transform(scaler, X):
+def transform(scaler: Scaler, X: np.ndarray) -> np.ndarray:
     """Apply a scaling."""
     return X if scaler is None else scaler.transform(X)
 
 
-def with_names(scaler, feature_names):
+def with_names(scaler: Scaler, feature_names: np.ndarray | None) -> Scaler:
     """Return a copy of a scaling that was fitted without the names of the features, for those who have them."""
     scaler = deepcopy(scaler)
     if scaler is not None and feature_names is not None:
@@ -208,7 +216,7 @@ def with_names(scaler, feature_names):
     return scaler
 
 
-def scaled_targets(Y, weight, normalize):
+def scaled_targets(Y: np.ndarray, weight: np.ndarray, normalize: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return targets of shape (n, n_outputs), centred and divided, and by what, shape (n_outputs,) each.
 
     Targets that differ by no more than rounding are constant: they become 0.
@@ -220,7 +228,7 @@ def scaled_targets(Y, weight, normalize):
     return np.where(constant, 0.0, (Y - mean) / scale), mean, scale
 
 
-def least_noise(y, weight):
+def least_noise(y: np.ndarray, weight: np.ndarray) -> float:
     """Return a lower bound of the noise variance for targets of which more than half are equal (maths 6.20), else 0.
 
     The targets have the shape (n,). The density of equal numbers has no limit, so evidence would explain the few others
@@ -233,17 +241,17 @@ def least_noise(y, weight):
     return np.average((y - mean) ** 2, weights=weight) / max(1.0, total - most)
 
 
-def informative_share(y, weight):
+def informative_share(y: np.ndarray, weight: np.ndarray) -> float:
     """Return the share of targets, shape (n,), that is left where the most frequent one counts once (maths 6.16)."""
     return min(1.0, (weight.sum() - _most_frequent(y, weight) + 1.0) / weight.sum())
 
 
-def _most_frequent(y, weight):
+def _most_frequent(y: np.ndarray, weight: np.ndarray) -> float:
     """Return the weight of all targets with the most frequent value."""
     return np.bincount(np.unique(y, return_inverse=True)[1], weight).max()
 
 
-def standardizer(X, weight):
+def standardizer(X: np.ndarray, weight: np.ndarray) -> StandardScaler:
     """Return a fitted ``StandardScaler``, whatever origin and unit: squares of huge and tiny numbers do not exist.
 
     It returns arrays, whatever ``transform_output`` is.
@@ -257,7 +265,7 @@ def standardizer(X, weight):
     return scaler
 
 
-def checked_weights(sample_weight, X):
+def checked_weights(sample_weight: npt.ArrayLike | None, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights, shape (n,), and which rows they keep."""
     require_numbers("sample_weight", sample_weight, of_text="weights count rows")
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -267,7 +275,7 @@ def checked_weights(sample_weight, X):
     return weight, used
 
 
-def row_weights(sample_weight, X):
+def row_weights(sample_weight: npt.ArrayLike | None, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the same of an estimator's rows, with a warning where weights are not near 1."""
     weight, used = checked_weights(sample_weight, X)
     mean = np.mean(weight[used])
@@ -281,7 +289,7 @@ def row_weights(sample_weight, X):
     return weight, used
 
 
-def row_noise(noise_variance, weight):
+def row_noise(noise_variance: float, weight: np.ndarray) -> np.ndarray:
     """Return the noise variance of rows with positive weights."""
     with np.errstate(over="ignore"):
         noise = noise_variance / weight
@@ -293,7 +301,7 @@ def row_noise(noise_variance, weight):
     return noise
 
 
-def class_weights(kind, classes, label, weight):
+def class_weights(kind: ClassWeight, classes: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return what ``class_weight`` multiplies the weights of rows with classes ``classes[label]`` by."""
     if isinstance(kind, str) and kind == "balanced":
         factor = weight.sum() / (len(classes) * np.bincount(label, weight))

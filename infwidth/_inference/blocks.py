@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def neighbouring_blocks(X, size):
+def neighbouring_blocks(X: np.ndarray, size: int) -> list[np.ndarray]:
     """Halve the rows at the median of the widest feature, again and again, down to blocks of at most ``size`` rows.
 
     Parameters
@@ -22,7 +22,7 @@ def neighbouring_blocks(X, size):
     return [np.sort(rows) for rows in blocks]
 
 
-def _halves(X, rows):
+def _halves(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and the upper half of the rows; the larger first, so that the first block is the largest."""
     widest = np.argmax(np.var(X[rows], axis=0))
     ordered = rows[np.argsort(X[rows, widest], kind="stable")]

@@ -14,11 +14,11 @@ class TrainingBox:
     2021 add a process that grows there).
     """
 
-    def __init__(self, X, weight):
+    def __init__(self, X: np.ndarray, weight: np.ndarray) -> None:
         self._low, self._high = X.min(axis=0), X.max(axis=0)
         self._std = standardizer(X, weight).scale_
 
-    def outside(self, X):
+    def outside(self, X: np.ndarray) -> np.ndarray:
         """Return the squared distance from the box in each feature, shape (m, n_features)."""
         distance = (np.maximum(X - self._high, 0.0) + np.maximum(self._low - X, 0.0)) / self._std
         return np.minimum(distance, FARTHEST) ** 2

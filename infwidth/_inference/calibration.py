@@ -38,7 +38,7 @@ class Calibration:
     variance_weight: float
     log_prior: np.ndarray
 
-    def log_proba(self, scores, std, variance):
+    def log_proba(self, scores: np.ndarray, std: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Return log-probabilities, shape (n, n_classes).
 
         Parameters
@@ -52,18 +52,25 @@ class Calibration:
         informed = log_softmax(self.power * _log_positive_part(self._standardized(scores, std)), axis=1)
         return self._mixed(informed, self._certainty(variance))
 
-    def _standardized(self, scores, std):
+    def _standardized(self, scores: np.ndarray, std: np.ndarray) -> np.ndarray:
         return scores / (self.width * std[:, None])
 
-    def _certainty(self, variance):
+    def _certainty(self, variance: np.ndarray) -> np.ndarray:
         return 1.0 / (1.0 + self.variance_weight * variance[:, None])
 
-    def _mixed(self, informed, certainty):
+    def _mixed(self, informed: np.ndarray, certainty: np.ndarray) -> np.ndarray:
         """Return log-probabilities between those of the scores and the prior."""
         return log_softmax(certainty * informed + (1.0 - certainty) * self.log_prior, axis=1)
 
 
-def fit_calibration(scores, std, variance, label, weight, log_prior):
+def fit_calibration(
+    scores: np.ndarray,
+    std: np.ndarray,
+    variance: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+    log_prior: np.ndarray,
+) -> Calibration:
     """Return the calibration with the largest posterior density given leave-one-out predictions.
 
     Parameters
@@ -76,8 +83,8 @@ def fit_calibration(scores, std, variance, label, weight, log_prior):
     """
     rows = np.arange(len(label))
 
-    def cost(theta):
-        at = Calibration(*np.exp(theta), log_prior)
+    def cost(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        at = _calibration(theta, log_prior)
         certainty, z = at._certainty(variance), at._standardized(scores, std)
         part = _log_positive_part(z)
         informed = log_softmax(at.power * part, axis=1)
@@ -94,33 +101,39 @@ def fit_calibration(scores, std, variance, label, weight, log_prior):
         return value, away / PRIOR_STD + [np.sum(excess * step) for step in steps]
 
     bounds = np.stack([CENTER - FARTHEST * PRIOR_STD, CENTER + FARTHEST * PRIOR_STD], axis=1)
-    return Calibration(*np.exp(minimize(cost, CENTER, jac=True, method="L-BFGS-B", bounds=bounds).x), log_prior)
+    return _calibration(minimize(cost, CENTER, jac=True, method="L-BFGS-B", bounds=bounds).x, log_prior)
 
 
-def _log_positive_part(z):
+def _calibration(theta: np.ndarray, log_prior: np.ndarray) -> Calibration:
+    """Return the calibration with the logarithms theta of τ, κ and γ."""
+    power, width, variance_weight = np.exp(theta)
+    return Calibration(power, width, variance_weight, log_prior)
+
+
+def _log_positive_part(z: np.ndarray) -> np.ndarray:
     """Return log E max(z + ξ, 0) = log(z Φ(z) + φ(z)), ξ ~ N(0, 1)."""
     above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
     tail = -0.5 * below * below - LOG_ROOT_TWO_PI + np.log(_relative_positive_part(below))
     return np.where(z > 0.0, np.log(_positive_part(above)), tail)
 
 
-def _log_positive_part_slope(z):
+def _log_positive_part_slope(z: np.ndarray) -> np.ndarray:
     """Return its derivative, Φ(z) / (z Φ(z) + φ(z))."""
     above, below = np.maximum(z, 0.0), np.minimum(z, 0.0)
     return np.where(z > 0.0, ndtr(above) / _positive_part(above), _mills(below) / _relative_positive_part(below))
 
 
-def _positive_part(z):
+def _positive_part(z: np.ndarray) -> np.ndarray:
     """Return z Φ(z) + φ(z) for z >= 0."""
     return z * ndtr(z) + np.exp(-0.5 * z * z - LOG_ROOT_TWO_PI)
 
 
-def _relative_positive_part(z):
+def _relative_positive_part(z: np.ndarray) -> np.ndarray:
     """Return (z Φ(z) + φ(z)) / φ(z) for z <= 0, which tends to 1/z²."""
     near = np.maximum(z, TAIL)
     return np.where(z > TAIL, 1.0 + near * _mills(near), 1.0 / np.minimum(z, TAIL) ** 2)
 
 
-def _mills(z):
+def _mills(z: np.ndarray) -> np.ndarray:
     """Return Φ(z) / φ(z) for z <= 0."""
     return np.sqrt(0.5 * np.pi) * erfcx(-z / np.sqrt(2.0))

@@ -8,12 +8,15 @@ the end of training along an eigenvector after time t is e^{-(λ+ρ)t/N} of what
 or the same for steps of finite size. Both are 1/(λ+ρ) at t = ∞.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh, eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.model_selection import KFold
+
+from infwidth._inference.source import KernelSource
 
 DENSE_BYTES = 24  # times n²: the matrix, which becomes its eigenvectors, and LAPACK's work space
 N_FOLDS, N_TIMES = 5, 100  # of the choice of a time
@@ -27,10 +30,16 @@ class Descent:
     learning_rate: float | None = None
     momentum: float = 0.0
 
-    def steps(self, time):
+    @property
+    def _rate(self) -> float:
+        """Size of the steps, where there are some."""
+        assert self.learning_rate is not None, "gradient flow has no steps"
+        return self.learning_rate
+
+    def steps(self, time: float) -> int:
         """Return the number of steps that make up a time, or raise if there is none."""
         with np.errstate(over="ignore"):
-            steps = np.float64(time) / self.learning_rate
+            steps = np.float64(time) / self._rate
         if np.isinf(steps):
             raise ValueError(
                 f"a training time of {time} takes more steps of learning_rate={self.learning_rate} than there are "
@@ -42,11 +51,11 @@ class Descent:
             )
         return int(np.round(steps))
 
-    def largest_rate(self, largest):
+    def largest_rate(self, largest: float) -> float:
         """Return the learning rate from which steps diverge, for the largest (λ+ρ)/N."""
         return 2.0 * (1.0 + self.momentum) / largest
 
-    def filter(self, values, n, time):
+    def filter(self, values: np.ndarray, n: float, time: float) -> np.ndarray:
         """Return s_t for the values λ+ρ >= 0, shape (n_values,)."""
         values = np.asarray(values, dtype=float)
         if self.learning_rate is not None and self.learning_rate >= self.largest_rate(values.max() / n):
@@ -62,11 +71,11 @@ class Descent:
             return np.divide(decay, values, out=np.full_like(values, time / n), where=values > 0)
         return self._after_steps(values / n, self.steps(time)) / n
 
-    def _after_steps(self, rates, n_steps):
+    def _after_steps(self, rates: np.ndarray, n_steps: int) -> np.ndarray:
         """Return s after steps: s' = (1+μ-ηx) s - μ s₋₁ + η from s = s₋₁ = 0, by powers of a 3 x 3 matrix each."""
         step = np.zeros((len(rates), 3, 3))
-        step[:, 0, 0] = 1.0 + self.momentum - self.learning_rate * rates
-        step[:, 0, 1], step[:, 0, 2] = -self.momentum, self.learning_rate
+        step[:, 0, 0] = 1.0 + self.momentum - self._rate * rates
+        step[:, 0, 1], step[:, 0, 2] = -self.momentum, self._rate
         step[:, 1, 0] = step[:, 2, 2] = 1.0
         return np.linalg.matrix_power(step, n_steps)[:, 0, 2]
 
@@ -82,7 +91,7 @@ class Spectrum:
     n_outputs : int
     """
 
-    def __init__(self, matrix, weight, n_outputs):
+    def __init__(self, matrix: np.ndarray, weight: np.ndarray, n_outputs: int) -> None:
         self.root = np.sqrt(weight)
         self.n = float(weight.sum()) * n_outputs
         matrix *= self.root[:, None]
@@ -91,34 +100,41 @@ class Spectrum:
         values, self.vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver=driver)
         self.values = np.maximum(values, 0.0)  # below zero is rounding
 
-    def decaying(self, ridge):
+    def decaying(self, ridge: float) -> np.ndarray:
         """Return λ + ρ, at least what rounding adds to an eigenvalue: s_t of a smaller one would grow for ever."""
         total = self.values + ridge
         return np.maximum(total, np.finfo(float).eps * len(total) * total.max())
 
-    def project(self, B):
+    def project(self, B: np.ndarray) -> np.ndarray:
         """Return the coordinates of W^½ B in the eigenvectors."""
         return self.vectors.T @ (self.root[:, None] * B)
 
-    def smooth(self, B, s):
+    def smooth(self, B: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Return W^½ U diag(s) Uᵀ W^½ B for B of shape (n, m): what makes weights of the training targets."""
         return self.root[:, None] * (self.vectors @ (s[:, None] * self.project(B)))
 
 
-def largest_eigenvalue(source, weight):
+def largest_eigenvalue(source: KernelSource, weight: np.ndarray) -> float:
     """Return the largest eigenvalue of W^½ Θ W^½, by Lanczos with products of the kernel that is never stored."""
     root = np.sqrt(weight)
     if source.n < 100:
         return float(eigvalsh(root[:, None] * source.full(source.own) * root)[-1])
 
-    def product(v):
+    def product(v: np.ndarray) -> np.ndarray:
         return root * source.dot(source.own, (root * v.ravel())[:, None])[:, 0]
 
     operator = LinearOperator((source.n, source.n), matvec=product, dtype=float)
     return float(eigsh(operator, 1, v0=root, tol=1e-8, return_eigenvectors=False)[0])
 
 
-def validated_time(matrix, weight, ridges, Y, descent, random_state):
+def validated_time(
+    matrix: np.ndarray,
+    weight: np.ndarray,
+    ridges: np.ndarray,
+    Y: np.ndarray,
+    descent: Descent,
+    random_state: np.random.RandomState,
+) -> float:
     """Return the time with the smallest error of the mean on rows held out, of a geometric grid and ∞; 5 folds.
 
     Parameters
@@ -129,11 +145,12 @@ def validated_time(matrix, weight, ridges, Y, descent, random_state):
     """
     ridges, group = np.unique(ridges, return_inverse=True)
     folds = list(KFold(min(N_FOLDS, len(Y)), shuffle=True, random_state=random_state).split(Y))
-    errors, times = 0.0, None
+    errors: float | np.ndarray = 0.0
+    times: list[float] = []
     for train, test in folds:
         spectrum = Spectrum(matrix[np.ix_(train, train)], weight[train], Y.shape[1])
         decaying = [spectrum.decaying(ridge) for ridge in ridges]
-        times = _times(decaying, spectrum.n, descent) if times is None else times
+        times = times or _times(decaying, spectrum.n, descent)
         cross = (matrix[np.ix_(test, train)] * spectrum.root) @ spectrum.vectors
         target = spectrum.project(Y[train])
         s = [np.stack([descent.filter(own, spectrum.n, t) for own in decaying], axis=1)[:, group] for t in times]
@@ -142,11 +159,11 @@ def validated_time(matrix, weight, ridges, Y, descent, random_state):
     return float(times[np.argmin(errors)])
 
 
-def _times(decaying, n, descent):
+def _times(decaying: Sequence[np.ndarray], n: float, descent: Descent) -> list[float]:
     """Return times from before anything is learned to after everything is, and ∞; given λ + ρ for each ridge."""
-    decaying = np.concatenate(decaying)
-    decaying = decaying[decaying > 0]
-    times = n * np.geomspace(0.01 / decaying.max(), 100.0 / decaying.min(), N_TIMES)
+    rates = np.concatenate(decaying)
+    rates = rates[rates > 0]
+    times = n * np.geomspace(0.01 / rates.max(), 100.0 / rates.min(), N_TIMES)
     if descent.learning_rate is not None:
         times = np.unique(np.ceil(times / descent.learning_rate)) * descent.learning_rate
     return [*times, np.inf]

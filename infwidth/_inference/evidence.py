@@ -1,9 +1,12 @@
 """How well a kernel explains the targets, and the derivative of that with respect to every entry of the matrix."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.linalg import blas
 
 from infwidth._linalg.cholesky import Cholesky
+from infwidth._linalg.tiles import LowerTiles
 
 
 class Evidence:
@@ -16,15 +19,18 @@ class Evidence:
         M, symmetric, with dL = Σ_ij M_ij dA_ij.
     """
 
-    def __init__(self, value, tiles):
+    def __init__(self, value: float, tiles: LowerTiles) -> None:
         self.value, self.tiles = value, tiles
 
-    def diagonal(self):
+    def diagonal(self) -> np.ndarray:
         """Return the diagonal of M, shape (n,)."""
         return self.tiles.diagonal()
 
 
-def log_marginal_likelihood(tiles, Y):
+EvidenceFunction = Callable[[LowerTiles, np.ndarray], Evidence]
+
+
+def log_marginal_likelihood(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     """Return the log marginal likelihood, summed over outputs, and ∂/∂A = ½(αᵀα summed - t A⁻¹) (maths 6.3, RW 5.9).
 
     Parameters
@@ -43,7 +49,7 @@ def log_marginal_likelihood(tiles, Y):
     return Evidence(value, inverse)
 
 
-def leave_one_out(tiles, Y):
+def leave_one_out(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     """Return the leave-one-out log predictive density (RW 5.4.2), summed over outputs, and its ∂/∂A.
 
     The mean of the targets is not known (maths 6.21): B = A⁻¹ - s b bᵀ with b = A⁻¹ 1, and α = B Y. With r_i = α_i/B_ii
@@ -77,16 +83,17 @@ def leave_one_out(tiles, Y):
     return Evidence(value, inverse)
 
 
-def share_of_mean(b, Y):
+def share_of_mean(b: np.ndarray, Y: np.ndarray) -> float:
     """Return s of (A + c 1 1ᵀ)⁻¹ = A⁻¹ - s b bᵀ: b = A⁻¹ 1, and c is the mean square of the targets (maths 6.21).
 
     Outputs that are 0 do not count.
     """
-    variance = float(np.sum(Y**2)) / (len(Y) * max(1, np.count_nonzero(Y.any(axis=0))))
+    n_used = int(np.count_nonzero(Y.any(axis=0)))
+    variance = float(np.sum(Y**2)) / (len(Y) * max(1, n_used))
     return variance / (1.0 + variance * float(b.sum()))
 
 
-def _add_outer(tiles, scale, left, right, keep):
+def _add_outer(tiles: LowerTiles, scale: float, left: np.ndarray, right: np.ndarray, keep: float) -> None:
     """Overwrite the tiles of S by scale · left rightᵀ + keep · S."""
     a, b = tiles.split(left), tiles.split(right)
     for i in range(tiles.n_blocks):

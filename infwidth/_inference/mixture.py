@@ -1,20 +1,24 @@
 """A weighted average of posteriors, one a network, each with its own scaling of the features and its own noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from infwidth._inference.classes import ClassPosterior
-from infwidth._inference.ensemble import Ensemble
-from infwidth._inference.posterior import Posterior, sample_gaussian
+from infwidth._inference.posterior import sample_gaussian
+from infwidth._inference.predictive import Predictive
 from infwidth._inference.search import Model
-from infwidth._preprocessing import transform
+from infwidth._linalg.tiles import sum_of
+from infwidth._preprocessing import Scaler, transform
 
 SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its copy and what is made of them
 
+Law_co = TypeVar("Law_co", covariant=True)
+
 
 @dataclass(frozen=True)
-class Component:
+class Component(Generic[Law_co]):
     """A model in use: its weight, the scaling of its features, and what predicts with it.
 
     Attributes
@@ -27,26 +31,30 @@ class Component:
 
     weight: float
     model: Model
-    scaler: object
-    posterior: Posterior | Ensemble | ClassPosterior
+    scaler: Scaler
+    posterior: Law_co
 
     @property
-    def noise_variance(self):
+    def noise_variance(self) -> np.ndarray:
         """Noise variance of an observation, shape (n_outputs,), or (1,) where all outputs share it."""
         return self.model.noise_variance
 
-    def scaled(self, X):
+    def scaled(self, X: np.ndarray) -> np.ndarray:
         """Return new inputs as the posterior sees them."""
         return transform(self.scaler, X)
 
-    def mean_and_covariances(self, X, include_noise):
+    def mean_and_covariances(
+        self: "Component[Predictive]", X: np.ndarray, include_noise: bool
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the mean, shape (m, n_outputs), and the covariance of each group of outputs, shape (m, m) each."""
         mean, covariances = self.posterior.mean_and_covariances(self.scaled(X))
         for covariance, noise in zip(covariances, self.posterior.groups.noise_variances, strict=True):
             covariance[np.diag_indices_from(covariance)] += include_noise * noise
         return mean, covariances
 
-    def mean_and_covariance(self, X, include_noise):
+    def mean_and_covariance(
+        self: "Component[Predictive]", X: np.ndarray, include_noise: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean, shape (m, n_outputs), and the covariance of each output, shape (m, m, n_outputs)."""
         mean, covariances = self.mean_and_covariances(X, include_noise)
         return mean, np.stack([covariances[group] for group in self.posterior.groups.group], axis=2)
@@ -61,23 +69,23 @@ class Mixture:
         The best first; their weights sum to 1.
     """
 
-    def __init__(self, components):
+    def __init__(self, components: Sequence[Component[Predictive]]) -> None:
         self.components = components
         self.weights = np.array([component.weight for component in components])
 
-    def mean(self, X):
+    def mean(self, X: np.ndarray) -> np.ndarray:
         """Return the mean at new inputs, shape (m, n_outputs)."""
-        return sum(c.weight * c.posterior.mean(c.scaled(X)) for c in self.components)
+        return sum_of(c.weight * c.posterior.mean(c.scaled(X)) for c in self.components)
 
-    def mean_and_variance(self, X, include_noise):
+    def mean_and_variance(self, X: np.ndarray, include_noise: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance, shape (m, n_outputs) each."""
         return self._pooled([c.posterior.mean_and_variance(c.scaled(X)) for c in self.components], include_noise)
 
-    def leave_one_out(self, include_noise):
+    def leave_one_out(self, include_noise: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of each training row given the others, shape (n, n_outputs) each."""
         return self._pooled([c.posterior.leave_one_out() for c in self.components], include_noise)
 
-    def mean_and_covariance(self, X, include_noise):
+    def mean_and_covariance(self, X: np.ndarray, include_noise: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean, shape (m, n_outputs), and the covariance, shape (m, m, n_outputs)."""
         first, *others = self.components
         origin, covariance = first.mean_and_covariance(X, include_noise)
@@ -94,7 +102,7 @@ class Mixture:
             covariance -= shift[:, None] * shift
         return origin + shift, covariance
 
-    def joint_bytes(self, m, n_samples=0):
+    def joint_bytes(self, m: int, n_samples: int = 0) -> int:
         """Return the most bytes that the covariance, or samples, of m new inputs take."""
         posteriors = [c.posterior for c in self.components]
         n_groups, n_outputs = len(posteriors[0].groups.noise_variances), posteriors[0].Y.shape[1]
@@ -104,25 +112,29 @@ class Mixture:
         total = 0 if len(posteriors) == 1 else n_outputs  # matrices of the sum over the components
         return max(law + 8 * total * m**2, 8 * (max(n_groups, total) + n_outputs + total) * m**2)
 
-    def leave_one_out_bytes(self):
+    def leave_one_out_bytes(self) -> int:
         """Return the most bytes that leave-one-out takes."""
         return max(c.posterior.leave_one_out_bytes() for c in self.components)
 
-    def sample(self, X, n_samples, random_state, include_noise):
+    def sample(
+        self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState, include_noise: bool
+    ) -> np.ndarray:
         """Draw joint samples, shape (m, n_outputs, n_samples): each from a component drawn by its weight."""
         one = len(self.components) == 1
         places = np.zeros(n_samples, int) if one else random_state.choice(len(self.weights), n_samples, p=self.weights)
         samples = np.empty((len(X), self.components[0].posterior.Y.shape[1], n_samples))
         for place in np.unique(places):
             component, drawn = self.components[place], places == place
-            law = component.mean_and_covariances(X, include_noise)
+            mean, covariances = component.mean_and_covariances(X, include_noise)
             outputs = component.posterior.groups.outputs
-            samples[:, :, drawn] = sample_gaussian(*law, outputs, drawn.sum(), random_state)
+            samples[:, :, drawn] = sample_gaussian(mean, covariances, outputs, drawn.sum(), random_state)
         return samples
 
-    def _pooled(self, latent, include_noise):
+    def _pooled(
+        self, latent: Sequence[tuple[np.ndarray, np.ndarray]], include_noise: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Pool means and variances of the latent functions, shape (m, n_outputs) each."""
-        mean = sum(c.weight * part[0] for c, part in zip(self.components, latent, strict=True))
+        mean = sum_of(c.weight * part[0] for c, part in zip(self.components, latent, strict=True))
         variance = np.zeros_like(mean)
         for component, (own_mean, own) in zip(self.components, latent, strict=True):
             total = own + include_noise * component.noise_variance

@@ -1,15 +1,19 @@
 """Exact Gaussian-process inference on a kernel source (Rasmussen & Williams 2006 = RW)."""
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, eigh
 
 from infwidth._inference.evidence import share_of_mean
+from infwidth._inference.source import KernelSource
 from infwidth._linalg.cholesky import ROUNDING
 from infwidth._linalg.solvers import solver_class
-from infwidth._linalg.tiles import LowerTiles
+from infwidth._linalg.tiles import Blocks, LowerTiles
+from infwidth._memory import MemoryLimit
 from infwidth._preprocessing import row_noise
+from infwidth._recursion.rows import Rows
 
 BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
 FAINT = 1e6  # times its prior variance: a larger noise of a row hides its variance in rounding
@@ -30,13 +34,13 @@ class OutputGroups(NamedTuple):
     group: np.ndarray
 
     @classmethod
-    def of(cls, noise_variance, n_outputs):
+    def of(cls, noise_variance: np.ndarray, n_outputs: int) -> Self:
         """Return the groups of equal noise variances, each of which stands for as many neighbouring outputs."""
         each = np.repeat(noise_variance, n_outputs // len(noise_variance))
         return cls(*np.unique(each, return_inverse=True))
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[np.ndarray]:
         """The outputs of each group, as a list of arrays."""
         return [np.flatnonzero(self.group == place) for place in range(len(self.noise_variances))]
 
@@ -48,8 +52,8 @@ class Posterior:
 
     Parameters
     ----------
-    source : object with ``n``, ``rows``, ``diagonal``, ``fill``, ``fill_cross``, ``dot`` and ``full``
-        The kernel; see ``infwidth._engine.engine.KernelSource``.
+    source : KernelSource
+        The kernel of the training rows.
     Y : ndarray of shape (n, n_outputs)
     noise_variance : ndarray of shape (1,) or (n_outputs,)
         Of a row of weight 1.
@@ -71,12 +75,23 @@ class Posterior:
     alpha : ndarray of shape (n, n_outputs)
     """
 
-    def __init__(self, source, Y, noise_variance, weight, *, solver="auto", max_memory=None, verbose=False):
+    def __init__(
+        self,
+        source: KernelSource,
+        Y: np.ndarray,
+        noise_variance: np.ndarray,
+        weight: np.ndarray,
+        *,
+        solver: str = "auto",
+        max_memory: MemoryLimit = None,
+        verbose: bool = False,
+    ) -> None:
         self.source, self.Y, self.weight = source, Y, weight
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
-        options = {"weight": weight, "max_memory": max_memory, "verbose": verbose}
         found = [
-            solver_class(solver).of(source, row_noise(value, weight), **options)
+            solver_class(solver).of(
+                source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose
+            )
             for value in self.groups.noise_variances
         ]
         self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
@@ -86,27 +101,27 @@ class Posterior:
             self.alpha[:, outputs] = factor.solve(Y[:, outputs])
 
     @property
-    def jitter(self):
+    def jitter(self) -> float:
         """The largest of the jitters."""
         return float(self.jitters.max())
 
     @property
-    def noise_variance(self):
+    def noise_variance(self) -> np.ndarray:
         """The noise variance of each output in use, jitter included, shape (n_outputs,)."""
         return self.group_noise_variances[self.groups.group]
 
     @property
-    def group_noise_variances(self):
+    def group_noise_variances(self) -> np.ndarray:
         """Those of each group, shape (n_groups,)."""
         return self.groups.noise_variances + self.jitters
 
-    def log_marginal_likelihoods(self):
+    def log_marginal_likelihoods(self) -> np.ndarray:
         """Return log p(y) of each output, shape (n_outputs,) (RW 2.30)."""
         fit = np.einsum("ij,ij->j", self.Y, self.alpha)
         log_determinant = np.array([factor.log_determinant() for factor in self.factors])[self.groups.group]
         return -0.5 * (fit + log_determinant + len(self.Y) * np.log(2.0 * np.pi))
 
-    def leave_one_out(self, n_rows=None, *, free_mean=False):
+    def leave_one_out(self, n_rows: int | None = None, *, free_mean: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the function at each row given the others, shape (n, n_outputs) each (RW 5.12).
 
         With ``n_rows`` only those of the last rows, so many at least: for a few of many rows it is much less work. With
@@ -127,7 +142,7 @@ class Posterior:
                 all_rows[places] = np.where(faint[places], own, all_rows[places])
         return mean, variance
 
-    def _with_free_mean(self, inverse):
+    def _with_free_mean(self, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the last diagonal entries of (A + c 1 1ᵀ)⁻¹, and its product with Y, given those of A⁻¹."""
         one, alpha, inverse = np.ones((len(self.Y), 1)), self.alpha.copy(), inverse.copy()
         for place, (factor, outputs) in enumerate(zip(self.factors, self.groups.outputs, strict=True)):
@@ -137,7 +152,7 @@ class Posterior:
             inverse[:, place] -= share * b[-len(inverse) :, 0] ** 2
         return inverse, alpha
 
-    def _without_own_target(self, places):
+    def _without_own_target(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the same for some rows from their posterior: one observation with noise is taken back.
 
         With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
@@ -150,35 +165,36 @@ class Posterior:
         share = variance / self.noise[places][:, self.groups.group]
         return (mean - share * self.Y[places]) / (1.0 - share), variance / (1.0 - share)
 
-    def leave_one_out_log_densities(self):
+    def leave_one_out_log_densities(self) -> np.ndarray:
         """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
         mean, variance = self.leave_one_out(free_mean=True)
         total = variance + self.noise[:, self.groups.group]
         return -0.5 * np.sum((self.Y - mean) ** 2 / total + np.log(2.0 * np.pi * total), axis=0)
 
-    def mean(self, X):
+    def mean(self, X: np.ndarray) -> np.ndarray:
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
         return process_mean(self.source, self.alpha, X)
 
-    def mean_and_variance(self, X):
+    def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the latent function, shape (m, n_outputs) each (RW 2.26)."""
         mean, variance = np.empty((2, len(X), self.Y.shape[1]))
         for block in kernel_blocks(len(X), self.source):
             mean[block], variance[block] = self._mean_and_variance(self.source.rows(X[block]))
         return mean, variance
 
-    def _mean_and_variance(self, rows):
+    def _mean_and_variance(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         cross, prior = self._cross(rows), self.source.diagonal(rows)
         mean = self.tiles.transposed_product(cross, self.alpha)
         explained = [factor.explained(own) for factor, own in zip(self.factors, self._copies(cross), strict=True)]
         variances = np.stack([at_least_rounding(prior - own, prior) for own in explained], axis=1)
         return mean, variances[:, self.groups.group]
 
-    def mean_and_covariances(self, X):
+    def mean_and_covariances(self, X: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the mean, shape (m, n_outputs), and the covariance of the function for each group, shape (m, m)."""
         rows = self.source.rows(X)
         cross, prior = self._cross(rows), self.source.diagonal(rows)
-        mean, covariances = self.tiles.transposed_product(cross, self.alpha), []
+        mean = self.tiles.transposed_product(cross, self.alpha)
+        covariances: list[np.ndarray] = []
         priors = self._copies([self.source.full(rows)])
         for factor, own, (covariance,) in zip(self.factors, self._copies(cross), priors, strict=True):
             explained = factor.subtract_explained(own, covariance)
@@ -186,49 +202,55 @@ class Posterior:
             covariances.append(covariance)
         return mean, covariances
 
-    def joint_bytes(self, m):
+    def joint_bytes(self, m: int) -> int:
         """Return the most bytes that ``mean_and_covariances`` of m new inputs takes."""
         n_groups = len(self.factors)
         return 8 * m * (min(n_groups, 3) * self.source.n + (n_groups + 1) * m)
 
-    def leave_one_out_bytes(self):
+    def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""
         return leave_one_out_bytes(self.source.n)
 
     @property
-    def tiles(self):
+    def tiles(self) -> LowerTiles:
         """How matrices are cut into tiles."""
         return self.factors[0].tiles
 
-    def _cross(self, rows):
+    def _cross(self, rows: Rows) -> Blocks:
         """Return the kernel of the training rows with new ones, as tiles of shape (training rows, new rows)."""
         cross = self.tiles.empty_blocks(len(rows.inputs))
         self.source.fill_cross(rows, self.tiles.placed(cross))
         return cross
 
-    def _copies(self, blocks):
+    def _copies(self, blocks: Blocks) -> Iterator[Blocks]:
         """Yield blocks that may be overwritten, for each factor."""
         return copies(blocks, len(self.factors))
 
 
-def leave_one_out_bytes(n):
+def leave_one_out_bytes(n: int) -> int:
     """Return the most bytes that leave-one-out of a process takes: two tile columns."""
     return 2 * LowerTiles.column_bytes(n)
 
 
-def at_least_rounding(variance, prior):
+def at_least_rounding(variance: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Return variances that are no smaller than what rounding leaves of a difference from the prior variance."""
     return np.maximum(variance, ROUNDING * prior)
 
 
-def copies(blocks, n):
+def copies(blocks: Blocks, n: int) -> Iterator[Blocks]:
     """Yield blocks that may be overwritten, n times: copies, and at last the blocks themselves."""
     for _ in range(n - 1):
         yield [block.copy(order="F") for block in blocks]
     yield blocks
 
 
-def sample_gaussian(mean, covariances, outputs, n_samples, random_state):
+def sample_gaussian(
+    mean: np.ndarray,
+    covariances: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+    n_samples: int,
+    random_state: np.random.RandomState,
+) -> np.ndarray:
     """Draw samples, shape (m, n_outputs, n_samples), of independent outputs with one covariance for each group.
 
     A posterior covariance is often singular to working precision: where Cholesky fails, the eigenvalues below
@@ -240,7 +262,7 @@ def sample_gaussian(mean, covariances, outputs, n_samples, random_state):
     return mean[:, :, None] + samples
 
 
-def _root(covariance):
+def _root(covariance: np.ndarray) -> np.ndarray:
     try:
         return cholesky(covariance, lower=True)
     except np.linalg.LinAlgError:
@@ -248,7 +270,7 @@ def _root(covariance):
         return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def process_mean(source, alpha, X):
+def process_mean(source: KernelSource, alpha: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Return the kernel of new inputs with the training rows times alpha, shape (m, n_outputs)."""
     mean = np.empty((len(X), alpha.shape[1]))
     for block in row_blocks(len(X), MEAN_ROWS):
@@ -256,11 +278,11 @@ def process_mean(source, alpha, X):
     return mean
 
 
-def kernel_blocks(n, source):
+def kernel_blocks(n: int, source: KernelSource) -> list[slice]:
     """Return slices of n new rows whose kernel with the source's rows fits into ``BLOCK_BYTES``."""
     return row_blocks(n, max(1, BLOCK_BYTES // (8 * source.n)))
 
 
-def row_blocks(n, size):
+def row_blocks(n: int, size: int) -> list[slice]:
     """Return slices of at most ``size`` of n rows."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -5,16 +5,19 @@ or one for each. Every variable has a normal prior around its start; the bounds 
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.optimize import minimize
 
+from infwidth._inference.evidence import Evidence, EvidenceFunction
+from infwidth._linalg.jitter import NUGGETS, first_definite
+from infwidth._linalg.tiles import TILE, LowerTiles, sum_of
 from infwidth._engine.engine import KernelEngine, KernelSource, NotFiniteError
 from infwidth._engine.gradient import program_gradient
-from infwidth._linalg.jitter import NUGGETS, first_definite
-from infwidth._linalg.tiles import TILE, LowerTiles
 from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
 from infwidth._validation import shown
 from infwidth.networks import Network
@@ -26,6 +29,10 @@ LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 MAX_ITERATIONS = 200
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
+
+Limit = Literal["nngp", "ntk"]
+# With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum).
+OptimizerFunction = Callable[[Callable[..., Any], np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 
 
 @dataclass(frozen=True)
@@ -42,33 +49,33 @@ class Data:
     weight: np.ndarray
     scatter: np.ndarray
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> "Data":
         """Return some of the rows."""
         return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
 
     @property
-    def n_noises(self):
+    def n_noises(self) -> int:
         """Number of noise variances."""
         return self.scatter.shape[1]
 
-    def by_noise(self, values):
+    def by_noise(self, values: np.ndarray) -> np.ndarray:
         """Return values of the outputs, shape (..., n_outputs), as (..., n_noises, outputs that share it)."""
         return values.reshape(*values.shape[:-1], self.n_noises, -1)
 
-    def varying(self):
+    def varying(self) -> np.ndarray:
         """Return which noise variances have outputs that are not constant; all of them where none has.
 
         A constant says nothing of the noise, and would make the prior and the noise of the others small.
         """
-        varies = self.by_noise(np.ptp(self.Y, axis=0) > 0).any(axis=1)
+        varies = np.any(self.by_noise(np.ptp(self.Y, axis=0) > 0), axis=1)
         return varies if varies.any() else np.ones_like(varies)
 
-    def of_noises(self, chosen):
+    def of_noises(self, chosen: np.ndarray) -> "Data":
         """Return the data of some noise variances, given a mask."""
         n = len(self.Y)
         return Data(self.X, self.by_noise(self.Y)[:, chosen].reshape(n, -1), self.weight, self.scatter[:, chosen])
 
-    def merged(self):
+    def merged(self) -> tuple["Data", np.ndarray]:
         """Return the same data with one row for all of equal inputs, and the place there of each row.
 
         They are in the inputs' order. Evidence and posterior are the same.
@@ -122,11 +129,18 @@ class Objective:
     nuggets : tuple of float, default=NUGGETS
     """
 
-    def __init__(self, blocks, limit, evidence, n_jobs=None, nuggets=NUGGETS):
+    def __init__(
+        self,
+        blocks: list[Data],
+        limit: Limit,
+        evidence: EvidenceFunction,
+        n_jobs: int | None = None,
+        nuggets: tuple[float, ...] = NUGGETS,
+    ) -> None:
         self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
         self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in blocks]
 
-    def evaluate(self, network, noise_variance):
+    def evaluate(self, network: Network, noise_variance: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise.
 
         Parameters
@@ -134,16 +148,20 @@ class Objective:
         network : Network
         noise_variance : ndarray of shape (n_noises,)
         """
-        n_blocks, parts = len(self.blocks), {}
-        inside, n_blas = (self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)) if n_blocks == 1 else (1, 1)
+        n_blocks = len(self.blocks)
+        parts: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
+        inside: int | None = 1
+        n_blas = 1
+        if n_blocks == 1:
+            inside, n_blas = self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)
 
-        def work(place):
+        def work(place: int) -> None:
             parts[place] = self._evaluate_block(place, network, noise_variance, inside)
 
         with blas_threads(n_blas):
             for_each(work, range(n_blocks), 1 if n_blocks == 1 else thread_count(self.n_jobs))
         values, gradients, nuggets = zip(*(parts[place] for place in range(n_blocks)), strict=True)
-        value, gradient = sum(values), sum(gradients)
+        value, gradient = sum(values), sum_of(gradients)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             raise LinAlgError(
                 "the evidence is not a finite number at a trial point: rescale y (normalize_y=True does), or start "
@@ -151,7 +169,9 @@ class Objective:
             )
         return value, gradient, np.max(nuggets, axis=0)
 
-    def _evaluate_block(self, place, network, noise_variance, n_jobs):
+    def _evaluate_block(
+        self, place: int, network: Network, noise_variance: np.ndarray, n_jobs: int | None
+    ) -> tuple[float, np.ndarray, np.ndarray]:
         data = self.blocks[place]
         engine = KernelEngine(network.lower(data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=n_jobs)
         source = KernelSource(engine, engine.rows(data.X), self.limit)
@@ -170,10 +190,12 @@ class Objective:
         gradient = theta_gradient(network, program_gradient(source, total))
         return float(values.sum()), np.append(gradient, noise_variance * slopes), nuggets
 
-    def _factor(self, source, noise_variance, Y, weight, tiles):
+    def _factor(
+        self, source: KernelSource, noise_variance: float, Y: np.ndarray, weight: np.ndarray, tiles: LowerTiles
+    ) -> tuple[Evidence, float]:
         mean = float(np.mean(source.diagonal()))
 
-        def attempt(share):
+        def attempt(share: float) -> Evidence:
             source.fill(tiles)
             tiles.add_to_diagonal((noise_variance + share * mean) / weight)
             return self.evidence(tiles, Y)
@@ -186,7 +208,7 @@ class Objective:
         return found
 
 
-def evidence_bytes(sizes, n_noises, leave_one_out=False, n_threads=1):
+def evidence_bytes(sizes: list[int], n_noises: int, leave_one_out: bool = False, n_threads: int = 1) -> int:
     """Return the most bytes that an ``Objective`` takes, given the numbers of rows of its blocks."""
     tiles = min(n_noises, 2) * sum(map(LowerTiles.n_bytes, sizes))
     if not leave_one_out:
@@ -195,7 +217,7 @@ def evidence_bytes(sizes, n_noises, leave_one_out=False, n_threads=1):
     return tiles + min(n_threads, len(sizes)) * 8 * (n**2 + 3 * min(n, TILE) ** 2)  # B, and tiles of its products
 
 
-def differences(data, noise_variance):
+def differences(data: Data, noise_variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the log density of the differences between rows that one weight stands for, and its slope in the noise.
 
     It belongs to the evidence: a row of weight w is w rows (maths 6.6). Both have the shape (n_noises,), as the noise
@@ -210,7 +232,7 @@ def differences(data, noise_variance):
     return np.where(noisy, value - 0.5 * scatter / noise, 0.0), np.where(noisy, slope, 0.0)
 
 
-def _prior_precision(network, n_noises, prior_std, relevance_std):
+def _prior_precision(network: Network, n_noises: int, prior_std: float | None, relevance_std: float) -> np.ndarray:
     """Return the prior's 1/std² of theta and log noise: the variances of many features are held closer together."""
     if not prior_std:
         return np.zeros(len(theta_of(network)) + n_noises)
@@ -222,16 +244,16 @@ def _prior_precision(network, n_noises, prior_std, relevance_std):
 
 
 def climb(
-    objective,
-    model,
+    objective: Objective,
+    model: Model,
     *,
-    prior_std,
-    relevance_std,
-    least_noise=0.0,
-    center=None,
-    optimizer=None,
-    deadline=np.inf,
-):
+    prior_std: float | None,
+    relevance_std: float,
+    least_noise: float | np.ndarray = 0.0,
+    center: np.ndarray | None = None,
+    optimizer: OptimizerFunction | None = None,
+    deadline: float = np.inf,
+) -> Model:
     """Return the model that a model leads to.
 
     Parameters
@@ -258,9 +280,9 @@ def climb(
     start = np.clip(start, *bounds.T)
     center = start if center is None else center
     precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
-    best: dict = {}
+    best: dict[str, Any] = {}
 
-    def cost(theta, eval_gradient=True):
+    def cost(theta: np.ndarray, eval_gradient: bool = True) -> tuple[float, np.ndarray] | float:
         theta = checked_theta(theta, p, len(noise_variance), "the theta of your optimizer")
         try:
             value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
@@ -293,7 +315,12 @@ def climb(
     )
 
 
-def at_bound(network):
+def merit(model: Model, evidence: float | None = None) -> float:
+    """Return the evidence less one for each learned variance (Akaike): what is gained by chance is no merit."""
+    return (model.evidence if evidence is None else evidence) - len(theta_of(model.network))
+
+
+def at_bound(network: Network) -> list[str]:
     """Return the names of learned variances that ended at the upper bound; at the lower one they are as good as 0."""
     return [
         name
@@ -302,18 +329,20 @@ def at_bound(network):
     ]
 
 
-def _wall(theta, best):
+def _wall(theta: np.ndarray, best: dict[str, Any]) -> tuple[float, np.ndarray]:
     """Return a cost and its gradient where there is none: so high and so steep that a line search turns back."""
     away = theta - best["theta"]
     height = WALL * (1.0 + abs(best["cost"]))
     return best["cost"] + height * float(1.0 + away @ away), 2.0 * height * away
 
 
-def _minimize(cost, start, bounds, best, deadline):
+def _minimize(
+    cost: Callable[..., Any], start: np.ndarray, bounds: np.ndarray, best: dict[str, Any], deadline: float
+) -> bool:
     """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
     options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
 
-    def stop_in_time(_):
+    def stop_in_time(_: np.ndarray) -> None:
         if time.perf_counter() > deadline:
             raise StopIteration
 

@@ -14,29 +14,34 @@ Networks are compared by their merit: their evidence less one for each learned v
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from infwidth._engine.engine import NotFiniteError
+from infwidth._callbacks import Monitor
 from infwidth._inference.blocks import neighbouring_blocks
 from infwidth._inference.mixture import Component
-from infwidth._inference.search import Model, Objective, climb, evidence_bytes
+from infwidth._inference.search import Data, Model, Objective, OptimizerFunction, climb, evidence_bytes, merit
+from infwidth._inference.tasks import Task
+from infwidth._engine.engine import NotFiniteError
 from infwidth._threads import thread_count
+from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
 TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
+
+Law = TypeVar("Law")
 
 
 @dataclass(frozen=True)
 class Settings:
     """How long and how far to learn: parameters of the estimators, see ``NNGPRegressor``."""
 
-    optimizer: Callable | None
+    optimizer: OptimizerFunction | None
     max_rows: int
     n_restarts: int
     prior_std: float | None
@@ -56,7 +61,15 @@ class Search:
     monitor : Monitor
     """
 
-    def __init__(self, task, settings, *, keep_common, random_state, monitor):
+    def __init__(
+        self,
+        task: Task[Any],
+        settings: Settings,
+        *,
+        keep_common: bool,
+        random_state: np.random.RandomState,
+        monitor: Monitor,
+    ) -> None:
         self.task, self.settings, self.keep_common = task, settings, keep_common
         self.random_state, self.monitor = random_state, monitor
         self.datasets, self.least_noise = task.learned_datasets, task.least_noise
@@ -65,7 +78,7 @@ class Search:
         self.deadline = np.inf if settings.seconds is None else time.perf_counter() + settings.seconds
         self.in_time = True  # False where a model was left out
 
-    def learn(self, networks, noise_variance):
+    def learn(self, networks: Sequence[Network], noise_variance: np.ndarray) -> list[Model]:
         """Return the finalists, the best first, from networks whose variances are starts."""
         starts = [
             Model(architecture, scaling, network.untied(), noise_variance)
@@ -90,7 +103,7 @@ class Search:
         moved = [m.network for m in refined]
         return [*refined, *(m for m in finalists if m.network not in moved)]
 
-    def _with_relevance(self, screened):
+    def _with_relevance(self, screened: list[Model]) -> list[Model]:
         """Return the models with an input variance a feature, the best first: of the best with each scaling."""
         n_features, first = self.datasets[0].X.shape[1], _best_scalings(screened)
         learned = self.improve([_expanded(m, n_features) for m in first], RELEVANCE_ROWS)
@@ -102,20 +115,21 @@ class Search:
             learned += self.improve([_expanded(m, n_features) for m in others], RELEVANCE_ROWS)
         return sorted(learned, key=merit, reverse=True)
 
-    def _is_common(self, model):
+    def _is_common(self, model: Model) -> bool:
         """Return whether the model's network asks for an input variance for each feature, and has one for all."""
         network = model.network
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
 
-    def _ranked(self, models):
+    def _ranked(self, models: list[Model]) -> list[Model]:
         """Return the models, the best first, by evidence of more rows; of many rows the best of each network."""
         n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(models, n_rows)
         return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
 
-    def _judged(self, models, n_rows):
+    def _judged(self, models: list[Model], n_rows: int) -> list[Model]:
         """Return the models, the best first, by their evidence of ``n_rows`` rows as they are."""
-        groups, judged = self._groups(models[0], n_rows), []
+        groups = self._groups(models[0], n_rows)
+        judged: list[tuple[float, Model]] = []
         for model in models:
             objective = self._objective([self.datasets[model.scaling].take(rows) for rows in groups])
             try:
@@ -125,13 +139,14 @@ class Search:
             judged.append((merit(model, evidence), model))
         return [model for _, model in sorted(judged, key=lambda pair: -pair[0])]
 
-    def resume(self, models):
+    def resume(self, models: list[Model]) -> list[Model]:
         """Return the finalists of an earlier search, from where it ended and with the priors it had."""
         return self.improve(models, self.n_rows, resume=True) or models
 
-    def improve(self, models, n_rows, n_restarts=0, *, resume=False):
+    def improve(self, models: list[Model], n_rows: int, n_restarts: int = 0, *, resume: bool = False) -> list[Model]:
         """Return those that there was time to improve on ``n_rows`` rows, the best first."""
-        groups, improved = self._groups(models[0], min(n_rows, self.n_rows)), []
+        groups = self._groups(models[0], min(n_rows, self.n_rows))
+        improved: list[Model] = []
         for model in models:
             if time.perf_counter() > self.deadline and (improved or np.isfinite(model.evidence)):
                 self.in_time = False
@@ -143,7 +158,7 @@ class Search:
             self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {total} rows")
         return sorted(improved, key=merit, reverse=True)
 
-    def _groups(self, model, n_rows):
+    def _groups(self, model: Model, n_rows: int) -> list[np.ndarray]:
         """Return the rows of each block, about ``n_rows`` in all; the model says which rows are neighbours."""
         if n_rows <= WHOLE_ROWS:
             return [np.sort(self.order[:n_rows])]
@@ -152,10 +167,10 @@ class Search:
         n_blocks = min(len(blocks), -(-n_rows // len(blocks[0])))
         return [blocks[place] for place in self.random_state.permutation(len(blocks))[:n_blocks]]
 
-    def _objective(self, blocks):
+    def _objective(self, blocks: list[Data]) -> Objective:
         return Objective(blocks, self.task.limit, self.task.learned_by, self.task.n_jobs)
 
-    def _best_climb(self, blocks, start, n_restarts, resume):
+    def _best_climb(self, blocks: list[Data], start: Model, n_restarts: int, resume: bool) -> Model:
         """Climb from the start, and from random models around it; return the best."""
         settings = self.settings
         objective = self._objective(blocks)
@@ -176,19 +191,14 @@ class Search:
         return max(climbs, key=lambda model: model.evidence)
 
 
-def learning_bytes(n, n_noises, max_rows, leave_one_out, n_jobs):
+def learning_bytes(n: int, n_noises: int, max_rows: int, leave_one_out: bool, n_jobs: int | None) -> int:
     """Return the most bytes that the matrices of a search take, given n rows."""
     n_rows = min(n, max_rows)
     sizes = [n_rows] if n_rows <= WHOLE_ROWS else [BLOCK_ROWS] * (-(-n_rows // BLOCK_ROWS) + 1)
     return evidence_bytes(sizes, n_noises, leave_one_out, thread_count(n_jobs))
 
 
-def merit(model, evidence=None):
-    """Return the evidence less one for each learned variance (Akaike): what is gained by chance is no merit."""
-    return (model.evidence if evidence is None else evidence) - len(theta_of(model.network))
-
-
-class Conditioned(NamedTuple):
+class Conditioned(NamedTuple, Generic[Law]):
     """Models that have met all rows, the best first.
 
     Attributes
@@ -200,13 +210,13 @@ class Conditioned(NamedTuple):
         Those of them whose weight is not 0, in the same order.
     """
 
-    models: list
+    models: list[Model]
     evidence: np.ndarray
     weights: np.ndarray
-    components: list
+    components: list[Component[Law]]
 
 
-def condition(models, task, *, average):
+def condition(models: Sequence[Model], task: Task[Law], *, average: bool) -> Conditioned[Law]:
     """Condition each model on all rows, and weigh them by their evidence of all rows.
 
     Parameters
@@ -218,7 +228,8 @@ def condition(models, task, *, average):
         Whether to keep the best with each network whose weight matters (maths 6.16), or the best of all alone; then one
         posterior is in memory at a time.
     """
-    (evidence, merits), posteriors = np.empty((2, len(models))), {}
+    evidence, merits = np.empty((2, len(models)))
+    posteriors: dict[int, Law] = {}
     for number, model in reversed(list(enumerate(models))):  # the most promising last, whose posterior stays
         if not average:
             posteriors.clear()
@@ -242,14 +253,14 @@ def condition(models, task, *, average):
     return Conditioned([models[number] for number in order], evidence[order], weights[order], components)
 
 
-def _weights(merits):
+def _weights(merits: np.ndarray) -> np.ndarray:
     """Return weights proportional to exp(merit / TEMPERATURE), 0 for those below LEAST_WEIGHT."""
     weights = np.exp((merits - merits.max()) / TEMPERATURE)
     weights[weights < LEAST_WEIGHT * weights.sum()] = 0.0
     return weights / weights.sum()
 
 
-def _around(start, random_state):
+def _around(start: Model, random_state: np.random.RandomState) -> Model:
     """Return a random start around another."""
     values = start.network.hyperparameters()
     factors = {name: np.exp(random_state.standard_normal()) for name in values}
@@ -258,14 +269,14 @@ def _around(start, random_state):
     return replace(start, network=network, noise_variance=start.noise_variance * factor)
 
 
-def _best_scalings(models):
+def _best_scalings(models: list[Model]) -> list[Model]:
     """Return the first model of each network: the best where they are sorted."""
-    best: dict = {}
+    best: dict[int, Model] = {}
     for model in models:
         best.setdefault(model.architecture, model)
     return list(best.values())
 
 
-def _expanded(model, n_features):
+def _expanded(model: Model, n_features: int) -> Model:
     """Return the model with an input variance for each feature, where its network asks for them."""
     return replace(model, network=model.network.expanded(n_features))

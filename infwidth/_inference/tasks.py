@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -11,17 +12,20 @@ from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassPosterior, Labels
 from infwidth._inference.coding import ClassCoding
-from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._inference.evidence import EvidenceFunction, leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.search import Data, Model, differences
-from infwidth._inference.selection import merit
-from infwidth._preprocessing import feature_scalers, informative_share, least_noise, transform
+from infwidth._inference.search import Data, Limit, Model, differences, merit
+from infwidth._memory import MemoryLimit
+from infwidth._preprocessing import FeatureScaling, Scaler, feature_scalers, informative_share, least_noise, transform
+from infwidth._engine.engine import KernelEngine, KernelSource
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
 
+Law = TypeVar("Law")  # what predicts with a model
+
 
 @dataclass(frozen=True)
-class Task(ABC):
+class Task(ABC, Generic[Law]):
     """Rows to learn from and to be conditioned on.
 
     Attributes
@@ -40,17 +44,17 @@ class Task(ABC):
     """
 
     data: Data
-    feature_scaling: str | None
+    feature_scaling: FeatureScaling
     learns: bool
-    limit: str
+    limit: Limit
     by_leave_one_out: bool
     solver: str
     n_jobs: int | None
-    max_memory: int | str | None
+    max_memory: MemoryLimit
     verbose: bool
 
     @cached_property
-    def scalers(self) -> list:
+    def scalers(self) -> list[Scaler]:
         """The scalings of the features that compete: fitted transformers, or None."""
         return feature_scalers(self.feature_scaling, self.data.X, self.data.weight, choose=self.learns)
 
@@ -73,7 +77,7 @@ class Task(ABC):
         return [replace(merged, X=transform(scaler, merged.X)) for scaler in self.scalers]
 
     @property
-    def learned_by(self):
+    def learned_by(self) -> EvidenceFunction:
         """The objective of learning: see ``Objective``."""
         return leave_one_out if self.by_leave_one_out else log_marginal_likelihood
 
@@ -106,8 +110,8 @@ class Task(ABC):
 
     # What differs between the tasks
 
-    relevance_std = 1.0  # of the prior of single input variances, in units of ``prior_std``
-    refines = True  # whether the models with the largest evidence are refined on all of few rows
+    relevance_std: ClassVar[float] = 1.0  # of the prior of single input variances, in units of ``prior_std``
+    refines: ClassVar[bool] = True  # whether the models with the largest evidence are refined on all of few rows
 
     @property
     @abstractmethod
@@ -125,11 +129,11 @@ class Task(ABC):
         """Share of the rows whose evidence tells networks apart."""
 
     @abstractmethod
-    def posterior(self, model: Model) -> Posterior | ClassPosterior:
+    def posterior(self, model: Model) -> Law:
         """Return what predicts with a model: its process on all rows, factored, for classes with a calibration."""
 
     @abstractmethod
-    def evidence(self, posterior, model: Model) -> float:
+    def evidence(self, posterior: Law, model: Model) -> float:
         """Return how well a conditioned model explains all rows."""
 
     @abstractmethod
@@ -137,7 +141,7 @@ class Task(ABC):
         """Return what models are compared by."""
 
 
-class Regression(Task):
+class Regression(Task[Posterior]):
     """Numbers to predict: the posterior is the process."""
 
     relevance_std = 1 / 2
@@ -173,7 +177,7 @@ class Regression(Task):
 
 
 @dataclass(frozen=True)
-class Classification(Task):
+class Classification(Task[ClassPosterior]):
     """Classes to predict: the rows are in random order, so that a calibration of the last ones is one of a sample.
 
     Attributes
@@ -190,7 +194,7 @@ class Classification(Task):
     calibrated: bool
 
     @classmethod
-    def of(cls, X, label, weight, class_weight, **options):
+    def of(cls, X: np.ndarray, label: np.ndarray, weight: np.ndarray, class_weight: np.ndarray, **options: Any) -> Self:
         """Return the task of rows with classes, 0 to n_classes - 1, given their weights and those of their classes."""
         one, weight = np.minimum(weight, 1.0) * class_weight, weight * class_weight
         coding = ClassCoding.of(label, weight)

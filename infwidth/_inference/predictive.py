@@ -1,0 +1,42 @@
+"""The contract of what predicts numbers with one model: a process given data, or an ensemble of trained networks."""
+
+from typing import Protocol
+
+import numpy as np
+
+from infwidth._inference.posterior import OutputGroups
+from infwidth._inference.source import KernelSource
+
+
+class Predictive(Protocol):
+    """Normal distributions of latent functions, one an output.
+
+    Attributes
+    ----------
+    source : KernelSource
+        Of the training rows.
+    Y : ndarray of shape (n, n_outputs)
+    groups : OutputGroups
+    """
+
+    source: KernelSource
+    Y: np.ndarray
+    groups: OutputGroups
+
+    def mean(self, X: np.ndarray) -> np.ndarray:
+        """Return the mean at new inputs, shape (m, n_outputs)."""
+
+    def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance, shape (m, n_outputs) each."""
+
+    def mean_and_covariances(self, X: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the mean, shape (m, n_outputs), and the covariance for each group of outputs, shape (m, m)."""
+
+    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance at each training row given the others, shape (n, n_outputs) each."""
+
+    def joint_bytes(self, m: int) -> int:
+        """Return the most bytes that ``mean_and_covariances`` of m new inputs takes."""
+
+    def leave_one_out_bytes(self) -> int:
+        """Return the most bytes that ``leave_one_out`` takes."""
