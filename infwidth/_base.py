@@ -1,23 +1,30 @@
 """What the estimators share: their parameters, learning, and conditioning on all rows."""
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from numbers import Integral
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._callbacks import CallbackSupportMixin, Monitor
-from infwidth._inference.posterior import leave_one_out_bytes
-from infwidth._inference.search import LOG_BOUNDS, Model, at_bound
-from infwidth._inference.selection import Search, Settings, learning_bytes
+from infwidth._inference.classes import ClassMixture, ClassPosterior
+from infwidth._inference.mixture import Mixture
+from infwidth._inference.posterior import Posterior, leave_one_out_bytes
+from infwidth._inference.search import LOG_BOUNDS, Limit, Model, OptimizerFunction, at_bound
+from infwidth._inference.selection import Conditioned, Search, Settings, learning_bytes
+from infwidth._inference.tasks import Task
 from infwidth._linalg.solvers import SOLVERS, solver_class
-from infwidth._memory import memory_limit, require_memory
-from infwidth._preprocessing import FEATURE_SCALINGS, with_names
+from infwidth._linalg.tiles import sum_of
+from infwidth._memory import MemoryLimit, memory_limit, require_memory
+from infwidth._preprocessing import FEATURE_SCALINGS, FeatureScaling, Scaler, with_names
 from infwidth._threads import blas_threads, solver_threads, thread_count
 from infwidth._validation import (
     require_bool,
@@ -29,20 +36,31 @@ from infwidth._validation import (
 )
 from infwidth._warnings import warn_user
 from infwidth.kernels import NNGPKernel, NTKKernel
-from infwidth.networks import MLP
+from infwidth.networks import MLP, Network
 from infwidth.networks.base import check_network
 from infwidth.networks.layers import variance
+
+Optimizer = Literal["lml", "loo"] | OptimizerFunction | None
+SolverName = Literal["auto", "cholesky"]
+Seed = int | np.random.RandomState | None
 
 OPTIMIZERS = ("lml", "loo", None)
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 
 
-def all_or_nothing(fit):
+P = ParamSpec("P")
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+Fitted = TypeVar("Fitted")
+
+
+def all_or_nothing(
+    fit: Callable[Concatenate[Estimator, P], Fitted],
+) -> Callable[Concatenate[Estimator, P], Fitted]:
     """Return a fit that leaves the estimator as it was, fitted or not, where it fails or is interrupted."""
 
     @wraps(fit)
-    def guarded(self, *args, **kwargs):
+    def guarded(self: Estimator, /, *args: P.args, **kwargs: P.kwargs) -> Fitted:
         before = self.__dict__.copy()
         try:
             return fit(self, *args, **kwargs)
@@ -57,9 +75,40 @@ def all_or_nothing(fit):
 class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     """Base of the estimators, which store these parameters: see ``NNGPRegressor``."""
 
-    _limit: str  # the kernel that is the prior
+    network: Network | None
+    noise_variance: npt.ArrayLike
+    optimizer: Optimizer
+    n_restarts_optimizer: int
+    max_optimizer_samples: int
+    max_optimizer_time: float | None
+    warm_start: bool
+    prior_std: float | None
+    feature_scaling: FeatureScaling
+    solver: SolverName
+    max_memory: MemoryLimit
+    n_jobs: int | None
+    random_state: Seed
+    verbose: bool
 
-    def _task_options(self):
+    networks_: list[Network]
+    network_: Network
+    kernel_: NNGPKernel | NTKKernel
+    evidence_: np.ndarray
+    network_weights_: np.ndarray
+    feature_scaler_: Scaler
+    feature_relevance_: np.ndarray
+    jitter_: float
+    converged_: bool
+
+    _mixture: Mixture | ClassMixture  # what predicts, once it is there
+    _learned: tuple[tuple[Any, ...], list[Model]] | None  # for a warm start: its key, and models
+
+    @property
+    def _limit(self) -> Limit:
+        """The kernel that is the prior."""
+        raise NotImplementedError
+
+    def _task_options(self) -> dict[str, Any]:
         """Return what tasks take of the parameters."""
         return {
             "feature_scaling": self.feature_scaling,
@@ -73,13 +122,13 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         }
 
     @contextmanager
-    def _monitored(self, X, y, n):
+    def _monitored(self, X: np.ndarray, y: np.ndarray, n: int) -> Iterator[Monitor]:
         """Enclose the work of a fit of n rows in use; X and y are for callbacks."""
         monitor = Monitor(self, self.verbose)
         with monitor.fit(X, y), blas_threads(solver_threads(n, self.n_jobs)):
             yield monitor
 
-    def _learn(self, task, noise_variance, monitor):
+    def _learn(self, task: Task[Any], noise_variance: np.ndarray, monitor: Monitor) -> tuple[list[Model], bool]:
         """Return the models that compete for all rows, the most promising first, and whether learning ended by itself.
 
         Those are learned models, or the network as it is.
@@ -123,12 +172,14 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             )
         return [replace(m, noise_variance=_of_all_outputs(m.noise_variance, varying)) for m in models], converged
 
-    def _warm_start_key(self, task):
+    def _warm_start_key(self, task: Task[Any]) -> tuple[Any, ...]:
         """Return what must be equal for a fit to begin with the models of the one before."""
         network = None if self.network is None else clone(self.network)
         return network, self._limit, list(map(type, task.scalers)), task.data.X.shape[1], task.varying.tolist()
 
-    def _set_learned(self, task, conditioned, converged):
+    def _set_learned(
+        self, task: Task[Any], conditioned: Conditioned[Posterior] | Conditioned[ClassPosterior], converged: bool
+    ) -> None:
         """Set the attributes that all estimators have, given what ``condition`` found."""
         models, self.evidence_, self.network_weights_, components = conditioned
         best = models[0]
@@ -137,7 +188,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.feature_relevance_ = sum(
+        self.feature_relevance_ = sum_of(
             weight * task.relevance(model) for weight, model in zip(self.network_weights_, models, strict=True)
         )
         self.jitter_ = components[0].posterior.jitter
@@ -145,15 +196,20 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         if self.optimizer is not None:
             _warn_at_bound([component.model.network for component in components])
 
-    def _averages(self, n):
+    def _averages(self, n: int) -> bool:
         """Return whether networks are averaged, given n rows."""
         return self.network is None and n <= AVERAGED_ROWS
 
-    def _require_memory(self, needed, task):
+    def _require_memory(self, needed: int, task: str) -> None:
         """Raise a MemoryError, naming the task, unless so many bytes fit."""
         require_memory(needed, self.max_memory, task)
 
-    def _require_fit(self, task, noise_variance, ensemble_bytes=lambda n, n_models: 0):
+    def _require_fit(
+        self,
+        task: Task[Any],
+        noise_variance: np.ndarray,
+        ensemble_bytes: Callable[[int, int], int] = lambda n, n_models: 0,
+    ) -> None:
         """Raise where the network does not fit the data, or the fit not into memory, before any work.
 
         ``ensemble_bytes`` returns what models of n rows take besides their factors.
@@ -167,7 +223,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
                 self.network.require_learnable(n_features)
         learning, n_models, n_factors = 0, 1, len(np.unique(noise_variance))
         if self.optimizer is not None:
-            n_factors = np.count_nonzero(task.varying)
+            n_factors = int(np.count_nonzero(task.varying))
             learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
             n_models += len(default_networks()) if self._averages(n) else 0
         judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
@@ -175,7 +231,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         needed = max(learning, factors + judging + ensemble_bytes(n, n_models))
         self._require_memory(needed, f"a fit of {n:,} rows")
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, as scikit-learn does; those of the network need a network.
 
         Parameters
@@ -200,10 +256,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             )
         return super().set_params(**params)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return getattr(self, "_mixture", None) is not None
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> float | np.ndarray:
         if self.network is not None:
             check_network(self.network)
         require_choice("feature_scaling", self.feature_scaling, FEATURE_SCALINGS)
@@ -228,7 +284,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             )
         return self._check_noise(self.noise_variance)
 
-    def _check_noise(self, value):
+    def _check_noise(self, value: Any) -> float | np.ndarray:
         if np.ndim(value) > 0:
             raise ValueError(f"noise_variance is a variance: it must be one number, got {shown(value)}. {ROW_NOISE}")
         number = variance("noise_variance", value)
@@ -239,18 +295,18 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             )
         return number
 
-    def _new_inputs(self, X):
+    def _new_inputs(self, X: npt.ArrayLike) -> np.ndarray:
         check_is_fitted(self)
         require_numbers("X", X)
         return validate_data(self, X, dtype=np.float64, reset=False)
 
 
-def default_networks():
+def default_networks() -> list[MLP]:
     """Return the networks that compete where none is given."""
     return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
 
 
-def _warn_at_bound(networks):
+def _warn_at_bound(networks: Sequence[Network]) -> None:
     """Warn where learned variances ended at their upper bound, as scikit-learn's Gaussian processes do."""
     ended = [f"{name} of {network}" for network in networks for name in at_bound(network)]
     if ended:
@@ -262,7 +318,7 @@ def _warn_at_bound(networks):
         )
 
 
-def _of_all_outputs(noise_variance, varying):
+def _of_all_outputs(noise_variance: np.ndarray, varying: np.ndarray) -> np.ndarray:
     """Return the noise variances with the smallest of them for constant outputs, which need no factor of their own."""
     every = np.full(len(varying), noise_variance.min())
     every[varying] = noise_variance

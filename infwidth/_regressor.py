@@ -1,16 +1,20 @@
 """What the regressors share: data in the units of y, and predictions in them."""
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import ROW_NOISE, BaseInfiniteNet
+from infwidth._base import ROW_NOISE, BaseInfiniteNet, Seed
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.evidence import log_marginal_likelihood
+from infwidth._inference.mixture import Mixture
+from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Objective, evidence_bytes
+from infwidth._inference.selection import Conditioned
 from infwidth._inference.tasks import Regression
 from infwidth._preprocessing import row_weights, scaled_targets
 from infwidth._threads import blas_threads, thread_count
@@ -22,18 +26,34 @@ from infwidth.networks.theta import checked_theta, theta_of, with_theta
 class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     """Base of the regressors, which store these parameters: see ``NNGPRegressor``."""
 
-    def _table(self, X, y, sample_weight):
+    normalize_y: bool
+
+    noise_variance_: float | np.ndarray
+    y_mean_: np.ndarray
+    y_std_: np.ndarray
+    log_marginal_likelihood_value_: float
+
+    _mixture: Mixture
+    _data: Data  # of the rows in use, as the best model sees them
+    _noise_in_use: np.ndarray  # of the best model, jitter included
+    _used: np.ndarray  # which rows have a positive weight
+    _dropped: np.ndarray  # inputs of the others
+    _one_output: bool
+
+    def _table(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> "Table":
         """Return validated data, and the task that they make."""
         require_numbers("X", X)
         require_numbers("y", y, of_text="for classes use InfiniteNetClassifier")
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        y = y.astype(np.float64, copy=False)
-        weight, used = row_weights(sample_weight, X)
-        Y, mean, std = scaled_targets(y.reshape(len(y), -1)[used], weight[used], self.normalize_y)
-        data = Data(X[used], Y, weight[used], np.zeros_like(Y))
-        return Table(X, y, used, mean, std, Regression(data, **self._task_options()))
+        inputs, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        targets = targets.astype(np.float64, copy=False)
+        weight, used = row_weights(sample_weight, inputs)
+        Y, mean, std = scaled_targets(targets.reshape(len(targets), -1)[used], weight[used], self.normalize_y)
+        data = Data(inputs[used], Y, weight[used], np.zeros_like(Y))
+        return Table(inputs, targets, used, mean, std, Regression(data, **self._task_options()))
 
-    def _set_regression(self, table, conditioned, converged, mixture):
+    def _set_regression(
+        self, table: "Table", conditioned: Conditioned[Posterior], converged: bool, mixture: Mixture
+    ) -> None:
         """Set the attributes of regressors, given what predicts."""
         self._set_learned(table.task, conditioned, converged)
         self.y_mean_, self.y_std_, self._one_output = table.mean, table.std, table.y.ndim == 1
@@ -44,7 +64,25 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         self._data, self._noise_in_use = table.task.datasets[best.model.scaling], best.posterior.noise_variance
         self.log_marginal_likelihood_value_ = table.task.log_marginal_likelihood(best.posterior)
 
-    def predict(self, X, return_std=False, return_cov=False):
+    @overload
+    def predict(
+        self, X: npt.ArrayLike, return_std: Literal[False] = False, return_cov: Literal[False] = False
+    ) -> np.ndarray: ...
+    @overload
+    def predict(
+        self, X: npt.ArrayLike, return_std: Literal[True], return_cov: Literal[False] = False
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def predict(
+        self, X: npt.ArrayLike, return_std: Literal[False] = False, *, return_cov: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def predict(
+        self, X: npt.ArrayLike, return_std: bool = False, return_cov: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: npt.ArrayLike, return_std: bool = False, return_cov: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the mean, and on demand the standard deviation or the covariance of new observations.
 
         Parameters
@@ -75,7 +113,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
                 return self._restore(mean), self._restore_covariance(covariance)
             return self._restore(self._mixture.mean(X))
 
-    def predict_std(self, X, include_noise=True):
+    def predict_std(self, X: npt.ArrayLike, include_noise: bool = True) -> np.ndarray:
         """Predict the standard deviation of new observations, or of the function itself.
 
         Parameters
@@ -94,7 +132,9 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
             variance = self._mixture.mean_and_variance(X, include_noise)[1]
         return self._restore_std(variance)
 
-    def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
+    def sample_y(
+        self, X: npt.ArrayLike, n_samples: int = 1, random_state: Seed = None, include_noise: bool = True
+    ) -> np.ndarray:
         """Draw joint samples of new observations, or of the function itself, from the posterior.
 
         Parameters
@@ -110,14 +150,28 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         ndarray of shape (n_rows, n_samples) or (n_rows, n_outputs, n_samples)
         """
         X = self._new_inputs(X)
-        random_state = check_random_state(self.random_state if random_state is None else random_state)
+        rng = check_random_state(self.random_state if random_state is None else random_state)
         self._require_memory(self._mixture.joint_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
         with blas_threads(thread_count(self.n_jobs)):
-            samples = self._mixture.sample(X, n_samples, random_state, include_noise)
+            samples = self._mixture.sample(X, n_samples, rng, include_noise)
         samples = samples * self.y_std_[:, None] + self.y_mean_[:, None]
         return samples[:, 0] if self._one_output else samples
 
-    def log_marginal_likelihood(self, theta=None, eval_gradient=False):
+    @overload
+    def log_marginal_likelihood(
+        self, theta: npt.ArrayLike | None = None, eval_gradient: Literal[False] = False
+    ) -> float: ...
+    @overload
+    def log_marginal_likelihood(
+        self, theta: npt.ArrayLike | None = None, *, eval_gradient: Literal[True]
+    ) -> tuple[float, np.ndarray]: ...
+    @overload
+    def log_marginal_likelihood(
+        self, theta: npt.ArrayLike | None = None, eval_gradient: bool = False
+    ) -> float | tuple[float, np.ndarray]: ...
+    def log_marginal_likelihood(
+        self, theta: npt.ArrayLike | None = None, eval_gradient: bool = False
+    ) -> float | tuple[float, np.ndarray]:
         """Return the log marginal likelihood of the training targets, normalised, summed over outputs (RW 2.30).
 
         Constant outputs beside others are left out.
@@ -148,8 +202,8 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         noise_variance, total = np.atleast_1d(self.noise_variance_), self._noise_in_use
         p, n_noises = len(theta_of(network)), len(varying)
         if theta is not None:
-            theta = checked_theta(theta, p, n_noises)
-            network, noise_variance = with_theta(network, theta[:p]), np.exp(theta[p:])
+            logs = checked_theta(theta, p, n_noises)
+            network, noise_variance = with_theta(network, logs[:p]), np.exp(logs[p:])
             total = noise_variance
         self._require_memory(evidence_bytes([len(self._used)], n_noises), f"the evidence of {len(self._used):,} rows")
         objective = Objective(
@@ -162,7 +216,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         gradient[p:] *= np.divide(noise_variance, total, out=np.ones(n_noises), where=total > 0)  # jitter is fixed
         return (value, gradient) if eval_gradient else value
 
-    def loo_predict(self, include_noise=True):
+    def loo_predict(self, include_noise: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Predict each training row from all others, in closed form (RW 5.12).
 
         Equal to fitting again without the row, with the scaling of features and targets and the weights of networks
@@ -188,28 +242,28 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
                 mean[~self._used], variance[~self._used] = dropped
         return self._restore(mean), self._restore_std(variance)
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> float | np.ndarray:
         require_bool("normalize_y", self.normalize_y)
         return super()._check_parameters()
 
-    def _check_noise(self, value):
+    def _check_noise(self, value: Any) -> float | np.ndarray:
         if np.ndim(value) != 1:
             return super()._check_noise(value)
         return np.array([super(BaseRegressor, self)._check_noise(own) for own in value])
 
-    def _restore(self, mean):
+    def _restore(self, mean: np.ndarray) -> np.ndarray:
         mean = mean * self.y_std_ + self.y_mean_
         return mean[:, 0] if self._one_output else mean
 
-    def _restore_std(self, variance):
+    def _restore_std(self, variance: np.ndarray) -> np.ndarray:
         std = np.sqrt(variance) * self.y_std_
         return std[:, 0] if self._one_output else std
 
-    def _restore_covariance(self, covariance):
+    def _restore_covariance(self, covariance: np.ndarray) -> np.ndarray:
         covariance *= self._squared_units()
         return covariance[:, :, 0] if self._one_output else covariance
 
-    def _squared_units(self):
+    def _squared_units(self) -> np.ndarray:
         """Return what covariances and squared errors are multiplied by, shape (n_outputs,)."""
         with np.errstate(over="ignore", under="ignore"):
             squares = self.y_std_**2
@@ -239,7 +293,7 @@ class Table(NamedTuple):
     task: Regression
 
 
-def noise_of_outputs(noise_variance, n_outputs):
+def noise_of_outputs(noise_variance: float | np.ndarray, n_outputs: int) -> np.ndarray:
     """Return a noise variance for each output, shape (n_outputs,)."""
     if np.size(noise_variance) not in (1, n_outputs):
         raise ValueError(

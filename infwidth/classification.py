@@ -1,20 +1,26 @@
 """InfiniteNetClassifier: classes as targets of an infinitely wide network, with calibrated probabilities."""
 
+from typing import Literal, Self
+
 import numpy as np
+import numpy.typing as npt
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet, all_or_nothing
+from infwidth._base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.classes import ClassMixture
+from infwidth._inference.search import Limit
 from infwidth._inference.selection import condition
 from infwidth._inference.tasks import Classification
-from infwidth._preprocessing import class_weights, row_weights
+from infwidth._memory import MemoryLimit
+from infwidth._preprocessing import ClassWeight, FeatureScaling, class_weights, row_weights
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import require_choice, require_dense, require_numbers, require_one_column
+from infwidth.networks import Network
 from infwidth.networks.base import LIMITS
 
 CALIBRATIONS = ("loo", None)
@@ -140,27 +146,35 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     array([[1., 0., 0.]])
     """
 
+    classes_: np.ndarray
+    class_prior_: np.ndarray
+    noise_variance_: float
+
+    _mixture: ClassMixture
+    _used: np.ndarray  # which rows have a positive weight
+    _dropped: np.ndarray  # inputs of the others
+
     def __init__(
         self,
-        network=None,
+        network: Network | None = None,
         *,
-        limit="nngp",
-        noise_variance=0.1,
-        optimizer="lml",
-        calibration="loo",
-        class_weight=None,
-        n_restarts_optimizer=0,
-        max_optimizer_samples=10_000,
-        max_optimizer_time=None,
-        warm_start=False,
-        prior_std=3.0,
-        feature_scaling="auto",
-        solver="auto",
-        max_memory=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        limit: Limit = "nngp",
+        noise_variance: float = 0.1,
+        optimizer: Optimizer = "lml",
+        calibration: Literal["loo", None] = "loo",
+        class_weight: ClassWeight = None,
+        n_restarts_optimizer: int = 0,
+        max_optimizer_samples: int = 10_000,
+        max_optimizer_time: float | None = None,
+        warm_start: bool = False,
+        prior_std: float | None = 3.0,
+        feature_scaling: FeatureScaling = "auto",
+        solver: SolverName = "auto",
+        max_memory: MemoryLimit = None,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
+        verbose: bool = False,
+    ) -> None:
         self.network = network
         self.limit = limit
         self.noise_variance = noise_variance
@@ -181,7 +195,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Condition the process on data.
 
         Parameters
@@ -223,16 +237,16 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
                 self._mixture = ClassMixture(conditioned.components, task.box)
         return self
 
-    def _validated(self, X, y):
+    def _validated(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y as arrays, or raise."""
         require_numbers("X", X)
         require_dense("y", y)
         require_one_column(y)
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        return X, y
+        inputs, classes = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(classes)
+        return inputs, classes
 
-    def _task(self, X, y, weight):
+    def _task(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, Classification]:
         """Return the classes of the rows in use, and the task that they make."""
         classes, label = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -243,7 +257,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         options = self._task_options() | {"calibrated": self.calibration == "loo"}
         return classes, Classification.of(X, label, weight, factor, **options)
 
-    def predict(self, X):
+    def predict(self, X: npt.ArrayLike) -> np.ndarray:
         """Predict the most probable class.
 
         Parameters
@@ -257,7 +271,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         best = np.argmax(self.predict_log_proba(X), axis=1)
         return self.classes_[best]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: npt.ArrayLike) -> np.ndarray:
         """Predict the probabilities of the classes, in the order of ``classes_``.
 
         Parameters
@@ -271,7 +285,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         """
         return softmax(self.predict_log_proba(X), axis=1)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: npt.ArrayLike) -> np.ndarray:
         """Predict the logarithms of the probabilities, finite where the probabilities underflow.
 
         Parameters
@@ -286,7 +300,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         with blas_threads(thread_count(self.n_jobs)):
             return self._mixture.log_proba(X)
 
-    def decision_function(self, X):
+    def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
         """Return log-probabilities of the classes; for two classes the log-odds of ``classes_[1]``.
 
         Parameters
@@ -299,7 +313,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         """
         return _decision(self.predict_log_proba(X))
 
-    def loo_decision_function(self):
+    def loo_decision_function(self) -> np.ndarray:
         """Return ``decision_function`` of each training row given all others, in closed form (RW 5.12).
 
         Equal to fitting again without the row, with the scaling, the networks, the coding of classes and the
@@ -321,14 +335,14 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         return _decision(log_proba)
 
     @property
-    def _limit(self):
+    def _limit(self) -> Limit:
         return self.limit
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> float | np.ndarray:
         require_choice("limit", self.limit, LIMITS)
         require_choice("calibration", self.calibration, CALIBRATIONS)
         return super()._check_parameters()
 
 
-def _decision(log_proba):
+def _decision(log_proba: np.ndarray) -> np.ndarray:
     return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba

@@ -6,9 +6,10 @@ All functions take means and standard deviations of new observations, in units o
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import norm
 from sklearn import get_config
 from sklearn.utils import check_array, check_consistent_length
@@ -20,7 +21,9 @@ from infwidth._validation import is_number, require_numbers, shown
 
 
 @no_floating_point_errors
-def negative_log_predictive_density(y_true, mean, std, *, sample_weight=None):
+def negative_log_predictive_density(
+    y_true: npt.ArrayLike, mean: npt.ArrayLike, std: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """Mean of -log N(y; mean, std²): lower is better.
 
     Parameters
@@ -45,7 +48,9 @@ def negative_log_predictive_density(y_true, mean, std, *, sample_weight=None):
 
 
 @no_floating_point_errors
-def crps(y_true, mean, std, *, sample_weight=None):
+def crps(
+    y_true: npt.ArrayLike, mean: npt.ArrayLike, std: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """Continuous ranked probability score of normal predictions: lower is better (Gneiting & Raftery 2007, eq. 5).
 
     Parameters
@@ -71,7 +76,14 @@ def crps(y_true, mean, std, *, sample_weight=None):
 
 
 @no_floating_point_errors
-def interval_coverage(y_true, mean, std, *, level=0.9, sample_weight=None):
+def interval_coverage(
+    y_true: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    std: npt.ArrayLike,
+    *,
+    level: float = 0.9,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float:
     """Share of observations inside the central interval of the given probability: best when equal to it.
 
     Parameters
@@ -134,7 +146,7 @@ class StdScorer:
     StdScorer(interval_coverage, level=0.5)
     """
 
-    def __init__(self, metric: Callable, sign: int = 1, **kwargs: Any) -> None:
+    def __init__(self, metric: Callable[..., float], sign: int = 1, **kwargs: Any) -> None:
         if not callable(metric):
             raise TypeError(f"metric must be a function of (y_true, mean, std), such as crps; got {shown(metric)}.")
         if sign not in (1, -1):
@@ -142,7 +154,14 @@ class StdScorer:
         self.metric, self.sign, self.kwargs = metric, sign, kwargs
         self._requests: dict[str, bool | str | None] = {}
 
-    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
+    def __call__(
+        self,
+        estimator: Any,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        **params: Any,
+    ) -> float:
         """Return the score of a fitted estimator whose ``predict`` takes ``return_std``.
 
         Parameters
@@ -163,7 +182,7 @@ class StdScorer:
             params["sample_weight"] = sample_weight
         return self.sign * self.metric(y, mean, std, **{**self.kwargs, **params})
 
-    def set_score_request(self, **requests: bool | str | None) -> "StdScorer":
+    def set_score_request(self, **requests: bool | str | None) -> Self:
         """Set which metadata the scorer asks for, as scikit-learn's scorers do: see its user guide.
 
         The scorers of this module are shared: ask on a copy of theirs, or on a ``StdScorer`` of your own.
@@ -226,7 +245,7 @@ neg_crps_scorer = StdScorer(crps, sign=-1)
 coverage_scorer = StdScorer(interval_coverage)
 
 
-def _called(metric: Callable) -> str:
+def _called(metric: Callable[..., float]) -> str:
     """Return what a metric is called."""
     if isinstance(metric, partial):
         return f"partial({_called(metric.func)}{_listed(metric.keywords)})"
@@ -238,7 +257,7 @@ def _listed(parameters: dict[str, Any]) -> str:
     return "".join(f", {name}={value!r}" for name, value in parameters.items())
 
 
-def _standardized(y_true: Any, mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray]:
+def _standardized(y_true: npt.ArrayLike, mean: npt.ArrayLike, std: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return (y - mean) / std and std."""
     y_true, mean = _finite(y_true, "y_true"), _finite(mean, "mean")
     std = _finite(std, "std", ensure_all_finite=False)
@@ -250,13 +269,13 @@ def _standardized(y_true: Any, mean: Any, std: Any) -> tuple[np.ndarray, np.ndar
     return (y_true - mean) / std, std
 
 
-def _finite(values: Any, name: str, *, ensure_all_finite: bool = True) -> np.ndarray:
+def _finite(values: npt.ArrayLike, name: str, *, ensure_all_finite: bool = True) -> np.ndarray:
     """Return values as an array of finite floats, or raise an error that names them."""
     require_numbers(name, values, of_text="these are scores of regressors; for classes there is log_loss")
     return check_array(values, dtype=np.float64, ensure_2d=False, ensure_all_finite=ensure_all_finite, input_name=name)
 
 
-def _average(values: np.ndarray, sample_weight: Any) -> float:
+def _average(values: np.ndarray, sample_weight: npt.ArrayLike | None) -> float:
     """Return the average over rows and outputs."""
     per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
     return float(

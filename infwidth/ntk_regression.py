@@ -1,13 +1,15 @@
 """NTKRegressor: infinitely wide networks after training by gradient descent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import ClassVar, Literal, Self, cast, overload
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from infwidth._base import all_or_nothing
+from infwidth._base import Optimizer, Seed, SolverName, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._floating_point import no_floating_point_errors
@@ -18,12 +20,19 @@ from infwidth._inference.dynamics import (
     validated_time,
 )
 from infwidth._inference.ensemble import Ensemble
-from infwidth._inference.mixture import Mixture
+from infwidth._inference.mixture import Component, Mixture
+from infwidth._inference.posterior import Posterior
+from infwidth._inference.predictive import Predictive
+from infwidth._inference.search import Limit
 from infwidth._inference.selection import condition
-from infwidth._linalg.tiles import LowerTiles
+from infwidth._inference.tasks import Regression
+from infwidth._linalg.tiles import LowerTiles, sum_of
+from infwidth._memory import MemoryLimit
+from infwidth._preprocessing import FeatureScaling
 from infwidth._regressor import BaseRegressor, noise_of_outputs
 from infwidth._threads import blas_threads, thread_count
 from infwidth._validation import is_number, require_choice, require_positive, shown
+from infwidth.networks import Network
 
 POSTERIORS = ("ensemble", "ntkgp")
 
@@ -101,31 +110,33 @@ class NTKRegressor(BaseRegressor):
     True
     """
 
-    _limit = "ntk"
+    _limit: ClassVar[Limit] = "ntk"
+
+    training_time_: float
 
     def __init__(
         self,
-        network=None,
+        network: Network | None = None,
         *,
-        training_time=np.inf,
-        posterior="ensemble",
-        learning_rate=None,
-        momentum=0.0,
-        noise_variance=0.1,
-        optimizer="lml",
-        n_restarts_optimizer=0,
-        max_optimizer_samples=10_000,
-        max_optimizer_time=None,
-        warm_start=False,
-        prior_std=3.0,
-        normalize_y=True,
-        feature_scaling="auto",
-        solver="auto",
-        max_memory=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        training_time: float | Literal["validation"] = np.inf,
+        posterior: Literal["ensemble", "ntkgp"] = "ensemble",
+        learning_rate: float | None = None,
+        momentum: float = 0.0,
+        noise_variance: npt.ArrayLike = 0.1,
+        optimizer: Optimizer = "lml",
+        n_restarts_optimizer: int = 0,
+        max_optimizer_samples: int = 10_000,
+        max_optimizer_time: float | None = None,
+        warm_start: bool = False,
+        prior_std: float | None = 3.0,
+        normalize_y: bool = True,
+        feature_scaling: FeatureScaling = "auto",
+        solver: SolverName = "auto",
+        max_memory: MemoryLimit = None,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
+        verbose: bool = False,
+    ) -> None:
         self.network = network
         self.training_time = training_time
         self.posterior = posterior
@@ -148,7 +159,7 @@ class NTKRegressor(BaseRegressor):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Train the networks on data.
 
         Parameters
@@ -188,7 +199,21 @@ class NTKRegressor(BaseRegressor):
                 self.training_time_ = time
         return self
 
-    def staged_predict(self, X, times, return_std=False):
+    @overload
+    def staged_predict(
+        self, X: npt.ArrayLike, times: Iterable[float], return_std: Literal[False] = False
+    ) -> Iterator[np.ndarray]: ...
+    @overload
+    def staged_predict(
+        self, X: npt.ArrayLike, times: Iterable[float], return_std: Literal[True]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]: ...
+    @overload
+    def staged_predict(
+        self, X: npt.ArrayLike, times: Iterable[float], return_std: bool = False
+    ) -> Iterator[np.ndarray] | Iterator[tuple[np.ndarray, np.ndarray]]: ...
+    def staged_predict(
+        self, X: npt.ArrayLike, times: Iterable[float], return_std: bool = False
+    ) -> Iterator[np.ndarray] | Iterator[tuple[np.ndarray, np.ndarray]]:
         """Predict at several training times; the eigenvectors are computed once, so a further mean is cheap.
 
         Parameters
@@ -214,22 +239,22 @@ class NTKRegressor(BaseRegressor):
         times = _check_times(times)
         self._require_ensemble("staged_predict")
         X = self._new_inputs(X)
-        return self._stages(X, times, return_std)
+        return self._staged_laws(X, times) if return_std else self._staged_means(X, times)
 
-    def _stages(self, X, times, return_std):
-        components = self._mixture.components
-        if not return_std:
-            with blas_threads(thread_count(self.n_jobs)):
-                means = sum(c.weight * c.posterior.staged_mean(c.scaled(X), times) for c in components)
-            yield from map(self._restore, means)
-            return
+    def _staged_means(self, X: np.ndarray, times: list[float]) -> Iterator[np.ndarray]:
+        with blas_threads(thread_count(self.n_jobs)):
+            means = sum_of(c.weight * c.posterior.staged_mean(c.scaled(X), times) for c in self._ensembles)
+        yield from map(self._restore, means)
+
+    def _staged_laws(self, X: np.ndarray, times: list[float]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        components = self._ensembles
         for time in times:
             with blas_threads(thread_count(self.n_jobs)):
                 stage = Mixture([replace(c, posterior=c.posterior.at(time)) for c in components])
                 mean, variance = stage.mean_and_variance(X, include_noise=True)
             yield self._restore(mean), self._restore_std(variance)
 
-    def training_loss(self, times):
+    def training_loss(self, times: Iterable[float]) -> np.ndarray:
         """Return ½ · mean squared error of the ensemble's mean on the training rows, at several training times.
 
         Parameters
@@ -249,7 +274,7 @@ class NTKRegressor(BaseRegressor):
         """
         times = _check_times(times)
         self._require_ensemble("training_loss")
-        components, units = self._mixture.components, self._squared_units()
+        components, units = self._ensembles, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
             fits = [c.posterior.staged_fit(times) for c in components]
         target, weight = components[0].posterior.Y, components[0].posterior.weight
@@ -259,7 +284,7 @@ class NTKRegressor(BaseRegressor):
             losses.append(0.5 * np.average(np.mean(error**2 * units, axis=1), weights=weight))
         return np.array(losses)
 
-    def max_learning_rate(self):
+    def max_learning_rate(self) -> float:
         """Return the learning rate from which steps diverge: 2 (1 + momentum) N / (λ_max + noise_variance).
 
         λ_max is found by Lanczos' method, with some twenty products with the kernel of the training rows.
@@ -274,7 +299,7 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _ensemble_bytes(self, n, n_models):
+    def _ensemble_bytes(self, n: int, n_models: int) -> int:
         """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
         if self.posterior == "ntkgp":
             return 0
@@ -283,16 +308,17 @@ class NTKRegressor(BaseRegressor):
             return total
         return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2
 
-    def _at_time(self, component, task, time):
+    def _at_time(self, component: Component[Posterior], task: Regression, time: float) -> Component[Predictive]:
         """Return the component with the ensemble of networks at a training time, or with the process as it is."""
         if self.posterior == "ntkgp":
             return component
         n_features, process = task.data.X.shape[1], component.posterior
         engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
         prior = KernelSource(engine, process.source.own, "nngp")
-        return replace(component, posterior=Ensemble(process, prior, self._descent(), time))
+        ensemble = Ensemble(process, prior, self._descent(), time)
+        return Component(component.weight, component.model, component.scaler, ensemble)
 
-    def _best_time(self, process):
+    def _best_time(self, process: Posterior) -> float:
         """Return the training time: as given, or the best in cross-validation, which takes five decompositions."""
         if not isinstance(self.training_time, str):
             return float(self.training_time)
@@ -301,23 +327,28 @@ class NTKRegressor(BaseRegressor):
         ridges = process.noise_variance
         return validated_time(matrix, process.weight, ridges, process.Y, self._descent(), random_state)
 
-    def _descent(self):
+    def _descent(self) -> Descent:
         return Descent(self.learning_rate, float(self.momentum))
 
-    def _require_ensemble(self, method):
+    @property
+    def _ensembles(self) -> Sequence[Component[Ensemble]]:
+        """What predicts, with ``posterior="ensemble"``."""
+        return cast("Sequence[Component[Ensemble]]", self._mixture.components)  # as _at_time made them
+
+    def _require_ensemble(self, method: str) -> None:
         check_is_fitted(self)
         if self.posterior != "ensemble":
             raise ValueError(f"{method} is for posterior='ensemble': the Gaussian process has no training time.")
-        needed = sum(c.posterior.spectrum_bytes() for c in self._mixture.components)
+        needed = sum(c.posterior.spectrum_bytes() for c in self._ensembles)
         self._require_memory(needed, f"{method}, with the eigenvectors of {len(self._data.Y):,} rows,")
 
-    def _require_rows_to_hold_out(self, n):
+    def _require_rows_to_hold_out(self, n: int) -> None:
         if isinstance(self.training_time, str) and n < 2:
             raise ValueError(
                 "training_time='validation' holds rows out: it needs two rows of positive weight, or give a number."
             )
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> float | np.ndarray:
         require_choice("posterior", self.posterior, POSTERIORS)
         if isinstance(self.training_time, str):
             if self.training_time != "validation":
@@ -341,14 +372,14 @@ class NTKRegressor(BaseRegressor):
         return super()._check_parameters()
 
 
-def _check_times(times):
+def _check_times(times: Iterable[float]) -> list[float]:
     """Return training times as a list of floats, or raise."""
     if not isinstance(times, Iterable) or isinstance(times, str):
         raise ValueError(f"times must be a list of training times, got {shown(times)}.")
     return [_check_time(time) for time in times]
 
 
-def _check_time(value, name="a training time"):
+def _check_time(value: float, name: str = "a training time") -> float:
     if not (is_number(value) and value >= 0):
         raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
     return float(value)

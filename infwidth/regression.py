@@ -1,11 +1,19 @@
 """NNGPRegressor: the exact Bayesian posterior of an infinitely wide network."""
 
-from infwidth._base import all_or_nothing
+from typing import ClassVar, Self
+
+import numpy.typing as npt
+
+from infwidth._base import Optimizer, Seed, SolverName, all_or_nothing
 from infwidth._callbacks import with_callbacks
 from infwidth._floating_point import no_floating_point_errors
 from infwidth._inference.mixture import Mixture
+from infwidth._inference.search import Limit
 from infwidth._inference.selection import condition
+from infwidth._memory import MemoryLimit
+from infwidth._preprocessing import FeatureScaling
 from infwidth._regressor import BaseRegressor, noise_of_outputs
+from infwidth.networks import Network
 
 
 @no_floating_point_errors
@@ -131,27 +139,27 @@ class NNGPRegressor(BaseRegressor):
     True
     """
 
-    _limit = "nngp"
+    _limit: ClassVar[Limit] = "nngp"
 
     def __init__(
         self,
-        network=None,
+        network: Network | None = None,
         *,
-        noise_variance=0.1,
-        optimizer="lml",
-        n_restarts_optimizer=0,
-        max_optimizer_samples=10_000,
-        max_optimizer_time=None,
-        warm_start=False,
-        prior_std=3.0,
-        normalize_y=True,
-        feature_scaling="auto",
-        solver="auto",
-        max_memory=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        noise_variance: npt.ArrayLike = 0.1,
+        optimizer: Optimizer = "lml",
+        n_restarts_optimizer: int = 0,
+        max_optimizer_samples: int = 10_000,
+        max_optimizer_time: float | None = None,
+        warm_start: bool = False,
+        prior_std: float | None = 3.0,
+        normalize_y: bool = True,
+        feature_scaling: FeatureScaling = "auto",
+        solver: SolverName = "auto",
+        max_memory: MemoryLimit = None,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
+        verbose: bool = False,
+    ) -> None:
         self.network = network
         self.noise_variance = noise_variance
         self.optimizer = optimizer
@@ -170,7 +178,7 @@ class NNGPRegressor(BaseRegressor):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Condition the process on data.
 
         Parameters
