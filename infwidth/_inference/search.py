@@ -13,11 +13,11 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.optimize import minimize
 
+from infwidth._engine.engine import KernelEngine, KernelSource, NotFiniteError
+from infwidth._engine.gradient import program_gradient
 from infwidth._inference.evidence import Evidence, EvidenceFunction
 from infwidth._linalg.jitter import NUGGETS, first_definite
 from infwidth._linalg.tiles import TILE, LowerTiles, sum_of
-from infwidth._engine.engine import KernelEngine, KernelSource, NotFiniteError
-from infwidth._engine.gradient import program_gradient
 from infwidth._threads import blas_threads, for_each, solver_threads, thread_count
 from infwidth._validation import shown
 from infwidth.networks import Network

@@ -22,11 +22,11 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._callbacks import Monitor
+from infwidth._engine.engine import NotFiniteError
 from infwidth._inference.blocks import neighbouring_blocks
 from infwidth._inference.mixture import Component
 from infwidth._inference.search import Data, Model, Objective, OptimizerFunction, climb, evidence_bytes, merit
 from infwidth._inference.tasks import Task
-from infwidth._engine.engine import NotFiniteError
 from infwidth._threads import thread_count
 from infwidth.networks import Network
 from infwidth.networks.theta import theta_of

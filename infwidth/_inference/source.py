@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from infwidth._engine.rows import Rows
 from infwidth._linalg.tiles import Tile
-from infwidth._recursion.rows import Rows
 
 
 class KernelSource(Protocol):

@@ -17,7 +17,6 @@ from infwidth._inference.posterior import Posterior
 from infwidth._inference.search import Data, Limit, Model, differences, merit
 from infwidth._memory import MemoryLimit
 from infwidth._preprocessing import FeatureScaling, Scaler, feature_scalers, informative_share, least_noise, transform
-from infwidth._engine.engine import KernelEngine, KernelSource
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
 
