@@ -38,6 +38,7 @@ def _in_function(function: Callable[P, R]) -> Callable[P, R]:
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
         with _warnings_at_most():
             result = function(*args, **kwargs)
+        # A generator for a generator: R is that of iterators then.
         return cast("R", _steps(result)) if isinstance(result, GeneratorType) else result
 
     return computed
