@@ -4,7 +4,7 @@ Tails of densities and products of small weights underflow to 0, and that is mea
 default: underflow is silent, and what would be raised is a warning. What the caller ignores stays ignored.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import FunctionType, GeneratorType
@@ -44,7 +44,7 @@ def _in_function(function: Callable[P, R]) -> Callable[P, R]:
     return computed
 
 
-def _steps(generator: Generator[R]) -> Iterator[R]:
+def _steps(generator: Iterator[R]) -> Iterator[R]:
     """Yield what a generator yields; between its steps the caller computes."""
     while True:
         with _warnings_at_most():
