@@ -139,6 +139,32 @@ def test_adjoint_of_every_network(network, limit):
     assert_allclose(adjoint(network, X, M, limit), expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        MLP(3),
+        MLP(2, "erf", bias_variance=0.0, input_variance=[0.5, 0.7, 2.0], output_variance=0.6),
+        MLP(1, "sin", parametrization="standard", width=5, input_variance=1.2),
+        Sequential([Dense(trainable=False), Activation("erf"), Dense(trainable=False), Activation(), Dense()]),
+        Sequential([Dense(parametrization="standard", width=4), Activation(), Dense(parametrization="standard")]),
+    ],
+    ids=["tied", "array", "standard", "frozen", "standard layers"],
+)
+def test_directions_are_derivatives_of_the_program(network):
+    """Each entry of theta moves the numbers of dense layers, and the logarithms of the input variances."""
+    theta, n = theta_of(network), N_FEATURES
+
+    def numbers(theta):
+        program = with_theta(network, theta).lower(n)
+        dense = [operation.parameters() for operation in program.operations[::2]]
+        return np.concatenate([*dense, 2.0 * np.log(program.input_scale)])
+
+    directions = theta_directions(network, n)
+    assert len(directions) == len(theta)
+    found = [np.append(direction.operations[::2].ravel(), direction.log_input) for direction in directions]
+    assert_allclose(found, differences(numbers, theta), rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("tile", [7, 64, 150, 1024])
 def test_adjoint_does_not_depend_on_tiles(tile):
     X, network, M = inputs(300), network_of("relu"), symmetric(300)

@@ -338,10 +338,6 @@ class Series(Operation):
     target: int = 0
     n_coefficients = 7
 
-    @property
-    def source(self):
-        return self.target
-
     def rows(self, own, source, pairs):
         powers = np.cumprod([np.ones_like(own.k), *(own.k / m for m in range(1, 7))], axis=0)
         sites = powers[:, diagonal_places(pairs)].transpose(1, 0, 2)
@@ -418,10 +414,6 @@ class MeanOfSites(Operation):
     n_pairs: int
     target: int = 0
     across = True
-
-    @property
-    def source(self):
-        return self.target
 
     def pairs_after(self, pairs):
         return ONE_SITE

@@ -9,6 +9,7 @@ from infwidth._engine.encoding import encode
 from infwidth._engine.engine import NOT_WANTED, PANEL
 from infwidth._engine.rows import walk_rows
 from infwidth._program.operation import Values, diagonal_places
+from infwidth._program.program import Program
 from infwidth._threads import blas_threads
 
 GROUPS = 64  # of panels, each summed by one thread: enough for an even load, few enough for little memory
@@ -69,18 +70,18 @@ def program_gradient(source, tiles):
     return ProgramGradient(operations, log_input)
 
 
-def gradient_shape(program):
+def gradient_shape(program: Program) -> tuple[int, int]:
     """Return the shape of ``ProgramGradient.operations``."""
     return len(program.operations), max(operation.n_numbers for operation in program.operations)
 
 
-def _total_sites(program):
+def _total_sites(program: Program) -> int:
     """Return the number of sites of the inputs before all operations, one after the other."""
     pairs = program.pairs_of_values()
     return sum(len(diagonal_places(pairs[source])) for _, source in program.versions()[0])
 
 
-def _rows_adjoint(program, values, diagonal, ntk, q_bar, gradient):
+def _rows_adjoint(program: Program, values, diagonal, ntk: bool, q_bar, gradient) -> np.ndarray:
     """Walk single inputs back: from ∂L/∂(diagonal) to ∂L/∂(k before the first operation); adds to ``gradient``."""
     found, pairs = program.versions()[0], program.pairs_of_values()
     zero = np.zeros((1, len(diagonal)))
@@ -110,7 +111,7 @@ def _sum(one, other):
     return other if one is None else Values(one.k + other.k, one.t + other.t)
 
 
-def _of_inputs(program, by_site, k_bar):
+def _of_inputs(program: Program, by_site: np.ndarray, k_bar: np.ndarray) -> np.ndarray:
     """Return Σ k̄ x_f x_f over the inputs, between two sites half of it to each."""
     result = np.zeros((len(by_site), by_site.shape[2]))
     for (left, right), bar in zip(program.pairs, k_bar, strict=True):

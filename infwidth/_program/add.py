@@ -1,10 +1,13 @@
 """The sum of two branches."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from infwidth._jit import inline
 from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, Values
+from infwidth._program.operation import Operation, SitePairs, Values
 
 
 @dataclass(frozen=True)
@@ -14,22 +17,44 @@ class Add(Operation):
     source: int = 1
     target: int = 0
 
-    def rows(self, own, source, pairs):
+    def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
         return Values(own.k + source.k, own.t + source.t), None
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(
+        self,
+        own: Values,
+        source: Values,
+        bar: Values,
+        q_bar: np.ndarray,
+        pairs: SitePairs,
+        gradient: np.ndarray,
+        ntk: bool,
+    ) -> tuple[Values, Values | None]:
         return bar, bar
 
-    def forward(self, ntk):
+    def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "add")
 
-    def adjoint(self, ntk):
+    def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "add")
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
+    def matrices(
+        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
+    ) -> tuple[Values, Any]:
         return self.rows(own, source, pairs)
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+    def tangent(
+        self,
+        own: Values,
+        source: Values,
+        kept: Any,
+        d_own: Values,
+        d_source: Values,
+        numbers: np.ndarray,
+        coefficients: np.ndarray,
+        pairs: SitePairs,
+        ntk: bool,
+    ) -> Values:
         return Values(d_own.k + d_source.k, d_own.t + d_source.t)
 
 

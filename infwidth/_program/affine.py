@@ -1,12 +1,13 @@
 """A dense layer."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from infwidth._jit import inline
 from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
-from infwidth._program.operation import Operation, Values
+from infwidth._program.operation import Operation, SitePairs, Values
 
 
 @dataclass(frozen=True)
@@ -20,35 +21,53 @@ class Affine(Operation):
     target: int = 0
 
     @property
-    def source(self):
-        return self.target
-
-    @property
-    def n_numbers(self):
+    def n_numbers(self) -> int:
         return 4
 
-    def parameters(self):
+    def parameters(self) -> tuple[float, ...]:
         return self.w, self.b, self.u, self.s
 
-    def rows(self, own, source, pairs):
+    def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
         return self._apply(own), None
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(
+        self,
+        own: Values,
+        source: Values,
+        bar: Values,
+        q_bar: np.ndarray,
+        pairs: SitePairs,
+        gradient: np.ndarray,
+        ntk: bool,
+    ) -> tuple[Values, Values | None]:
         gradient[:2] += np.vdot(bar.k, own.k), bar.k.sum()
         if ntk:
             gradient += np.vdot(bar.t, own.t), 0.0, np.vdot(bar.t, own.k), bar.t.sum()
         return Values(self.w * bar.k + self.u * bar.t, self.w * bar.t), None
 
-    def forward(self, ntk):
+    def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "affine")
 
-    def adjoint(self, ntk):
+    def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "affine")
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
+    def matrices(
+        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
+    ) -> tuple[Values, Any]:
         return self._apply(own), None
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+    def tangent(
+        self,
+        own: Values,
+        source: Values,
+        kept: Any,
+        d_own: Values,
+        d_source: Values,
+        numbers: np.ndarray,
+        coefficients: np.ndarray,
+        pairs: SitePairs,
+        ntk: bool,
+    ) -> Values:
         dw, db, du, ds = numbers
         return Values(
             self.w * d_own.k + dw * own.k + db,

@@ -1,12 +1,13 @@
 """The start of a branch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from infwidth._jit import inline
 from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, Values
+from infwidth._program.operation import Operation, SitePairs, Values
 
 
 @dataclass(frozen=True)
@@ -17,22 +18,44 @@ class Branch(Operation):
     target: int = 1
     overwrites = True
 
-    def rows(self, own, source, pairs):
+    def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
         return source, None
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(
+        self,
+        own: Values,
+        source: Values,
+        bar: Values,
+        q_bar: np.ndarray,
+        pairs: SitePairs,
+        gradient: np.ndarray,
+        ntk: bool,
+    ) -> tuple[Values, Values | None]:
         return Values(np.zeros_like(own.k), np.zeros_like(own.t)), bar
 
-    def forward(self, ntk):
+    def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "branch")
 
-    def adjoint(self, ntk):
+    def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "branch")
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
+    def matrices(
+        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
+    ) -> tuple[Values, Any]:
         return source, None
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+    def tangent(
+        self,
+        own: Values,
+        source: Values,
+        kept: Any,
+        d_own: Values,
+        d_source: Values,
+        numbers: np.ndarray,
+        coefficients: np.ndarray,
+        pairs: SitePairs,
+        ntk: bool,
+    ) -> Values:
         return d_source
 
 

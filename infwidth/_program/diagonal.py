@@ -1,44 +1,63 @@
 """What changes an input's kernel with itself alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from infwidth._jit import inline
 from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, Values, diagonal_places
+from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
 
 
 @dataclass(frozen=True)
 class Diagonal(Operation):
     """Multiply the kernels of each input, and of each of its sites, with itself; those of two inputs stay.
 
-    Dropout that keeps a share p of the units is ``Diagonal(1 / p)``: its masks are independent (maths 4.6).
+    Dropout that keeps a share p of the units is ``Diagonal(1 / p)``: its masks are independent (maths 1.9).
     """
 
     factor: float
     target: int = 0
 
-    @property
-    def source(self):
-        return self.target
-
-    def rows(self, own, source, pairs):
+    def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
         return Values(self._scaled(own.k, pairs), self._scaled(own.t, pairs)), None
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(
+        self,
+        own: Values,
+        source: Values,
+        bar: Values,
+        q_bar: np.ndarray,
+        pairs: SitePairs,
+        gradient: np.ndarray,
+        ntk: bool,
+    ) -> tuple[Values, Values | None]:
         return self.rows(bar, bar, pairs)[0], None
 
-    def forward(self, ntk):
+    def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "diagonal")
 
-    def adjoint(self, ntk):
+    def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "diagonal")
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
+    def matrices(
+        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
+    ) -> tuple[Values, Any]:
         return self._of_matrices(own, pairs), None
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+    def tangent(
+        self,
+        own: Values,
+        source: Values,
+        kept: Any,
+        d_own: Values,
+        d_source: Values,
+        numbers: np.ndarray,
+        coefficients: np.ndarray,
+        pairs: SitePairs,
+        ntk: bool,
+    ) -> Values:
         return self._of_matrices(d_own, pairs)
 
     def _scaled(self, array, pairs):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from infwidth._program.pairwise import Pairwise
-from infwidth.activations.base import BaseActivation
+from infwidth.activations.base import BaseActivation, Family
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Dual(Pairwise):
     target: int = 0
 
     @property
-    def family(self):
+    def family(self) -> Family:
         return self.activation.family
 
-    def parameters(self):
+    def parameters(self) -> tuple[float, ...]:
         return self.activation.dual_parameters()
 
-    def require_ntk(self):
+    def require_ntk(self) -> None:
         if not self.activation.has_ntk:
             raise ValueError(
                 f"{self.activation!r} has no neural tangent kernel: its derivative is not a function. "

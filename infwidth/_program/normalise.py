@@ -14,7 +14,7 @@ class Normalise(Pairwise):
     target: int = 0
 
     @property
-    def family(self):
+    def family(self) -> Family:
         return NORMALISATION
 
 

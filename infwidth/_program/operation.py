@@ -56,11 +56,15 @@ class Operation(ABC):
     """
 
     target: int
-    source: int
     n_coefficients: ClassVar[int] = 0
     n_kept: ClassVar[int] = 2
     overwrites: ClassVar[bool] = False
     across: ClassVar[bool] = False
+
+    @property
+    def source(self) -> int:
+        """The register that is read besides."""
+        return self.target
 
     @property
     def n_numbers(self) -> int:

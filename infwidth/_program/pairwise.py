@@ -8,13 +8,13 @@ beforehand, in O(n). A kernel of a site with itself never comes from the formula
 
 from abc import abstractmethod
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from infwidth._jit import inlined, jit
 from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
-from infwidth._program.operation import Operation, Values, diagonal_places
+from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
 from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS, Family
 
 
@@ -47,14 +47,10 @@ class Pairwise(Operation):
         return False
 
     @property
-    def source(self):
-        return self.target
-
-    @property
-    def n_numbers(self):
+    def n_numbers(self) -> int:
         return 1 + self.family.n_linear if self.learned else 0
 
-    def rows(self, own, source, pairs):
+    def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
         n_sites, n = len(diagonal_places(pairs)), own.k.shape[1]
         coefficients = np.zeros((n_sites, N_COEFFICIENTS, n))
         k, t = np.empty_like(own.k), np.empty_like(own.t)
@@ -69,7 +65,16 @@ class Pairwise(Operation):
                 k[place], t[place] = partials.value[0], partials.slope[0] * own.t[place]
         return Values(k, t), coefficients
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(
+        self,
+        own: Values,
+        source: Values,
+        bar: Values,
+        q_bar: np.ndarray,
+        pairs: SitePairs,
+        gradient: np.ndarray,
+        ntk: bool,
+    ) -> tuple[Values, Values | None]:
         places, p = diagonal_places(pairs), self._numbers()
         k_bar, t_bar = np.empty_like(own.k), np.zeros_like(own.t)
         for site, place in enumerate(places):
@@ -114,16 +119,18 @@ class Pairwise(Operation):
                 k_bar[places[right]] += (h * partials.slope_right)[0]
                 t_bar[place] = (bar.t[place] * partials.slope)[0]
 
-    def forward(self, ntk):
+    def forward(self, ntk: bool) -> int:
         loop = _forward_function(self.family, ntk)
         return forward_loop(loop, f"{self.family.name}_{_limit(ntk)}", n_coefficients=N_COEFFICIENTS)
 
-    def adjoint(self, ntk):
+    def adjoint(self, ntk: bool) -> int:
         loop = _adjoint_function(self.family, ntk, self.learned)
         name = f"{self.family.name}_{_limit(ntk)}{'_learned' * self.learned}"
         return adjoint_loop(loop, name, n_coefficients=N_COEFFICIENTS, n_numbers=self.n_numbers)
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
+    def matrices(
+        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
+    ) -> tuple[Values, Any]:
         out, t = np.empty((len(Partials._fields), *own.k.shape)), np.empty_like(own.t)
         for place, (left, right) in enumerate(pairs):
             sides = coefficients[left][:, :, None], coefficients[right][:, None]
@@ -135,7 +142,18 @@ class Pairwise(Operation):
                 np.fill_diagonal(t[place], rows.derivative * np.diagonal(own.t[place]))
         return Values(out[0], t), out
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
+    def tangent(
+        self,
+        own: Values,
+        source: Values,
+        kept: Any,
+        d_own: Values,
+        d_source: Values,
+        numbers: np.ndarray,
+        coefficients: np.ndarray,
+        pairs: SitePairs,
+        ntk: bool,
+    ) -> Values:
         places, dk, dt = diagonal_places(pairs), np.empty_like(own.k), np.zeros_like(own.t)
         linear, (before_k, before_t) = numbers[1:], d_own
         if self.learned:  # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²

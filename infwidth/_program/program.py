@@ -30,23 +30,23 @@ class Program:
     operations: tuple[Operation, ...]
     pairs: SitePairs = ONE_SITE
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         last = self.pairs_of_values()[self.versions()[1]]
         if len(last) > 1:
             raise ValueError(f"a program must end with one pair of sites, but this one ends with {len(last)}.")
 
-    def require_ntk(self):
+    def require_ntk(self) -> None:
         """Raise if the neural tangent kernel does not exist: if an activation on the way has no derivative dual."""
         for operation in self.operations:
             operation.require_ntk()
 
     @property
-    def n_registers(self):
+    def n_registers(self) -> int:
         """Number of registers."""
         return 1 + max((max(operation.target, operation.source) for operation in self.operations), default=0)
 
     @property
-    def n_sites(self):
+    def n_sites(self) -> int:
         """Number of sites of an input."""
         return 1 + max(left for left, _ in self.pairs)
 

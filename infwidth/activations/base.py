@@ -106,7 +106,7 @@ class BaseActivation(BaseEstimator):
         """Return the numbers that ``family`` needs, at most ``N_PARAMETERS`` floats."""
         raise NotImplementedError
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         """Return, by the name of each learnable parameter, the derivatives of log b², where φ(x) becomes φ(bx), and of
         the first ``n_linear`` numbers of the family, with respect to it: tuples of 1 + ``n_linear`` floats.
         """

@@ -112,7 +112,7 @@ class Sin(BaseActivation):
     def dual_parameters(self):
         return np.sin(finite(self, "phase")) ** 2, finite(self, "scale") ** 2
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         return {"scale": (_scale_slope(self.scale), 0.0), "phase": (0.0, np.sin(2.0 * self.phase))}
 
     def __call__(self, x):
@@ -151,7 +151,7 @@ class Exp(BaseActivation):
     def __init__(self, scale=1.0):
         self.scale = scale
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         return {"scale": (_scale_slope(self.scale),)}
 
     def dual_parameters(self):
@@ -182,7 +182,7 @@ class RBF(BaseActivation):
     def __init__(self, gamma=0.5):
         self.gamma = gamma
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         return {"gamma": (1.0 / positive(self, "gamma"),)}
 
     def dual_parameters(self):
@@ -212,7 +212,7 @@ class Gaussian(BaseActivation):
     def __init__(self, rate=1.0):
         self.rate = rate
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         return {"rate": (1.0 / positive(self, "rate"),)}
 
     def dual_parameters(self):

@@ -148,7 +148,7 @@ class LeakyReLU(_Rectifier):
     def __init__(self, slope=0.01):
         self.slope = slope
 
-    def slopes(self):
+    def slopes(self) -> dict[str, tuple[float, ...]]:
         return {"slope": (0.0, 0.5 * (self.slope - 1.0), 0.5 * (self.slope + 1.0))}
 
     def _slopes(self):

@@ -1,14 +1,18 @@
 """What every network can do: give its kernels, and be read and rebuilt by its variances."""
 
+from collections.abc import Collection
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_array
 
 from infwidth._engine.engine import KernelEngine
 from infwidth._floating_point import no_floating_point_errors
+from infwidth._program.program import Program
 from infwidth._validation import require_choice, require_numbers, shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.layers import Layer
+from infwidth.networks.lowering import Lowering
 from infwidth.networks.theta import theta_of, with_theta
 
 LIMITS = ("nngp", "ntk")
@@ -17,7 +21,7 @@ LIMITS = ("nngp", "ntk")
 class Network(Layer):
     """Base of the networks. A subclass lowers itself for a given number of features, and names what can be learned."""
 
-    def lowered(self, n_features):
+    def lowered(self, n_features: int) -> Lowering:
         """Return the ``Lowering`` for inputs with ``n_features`` features, its hyperparameters named by parameters.
 
         Raises
@@ -27,11 +31,11 @@ class Network(Layer):
         """
         raise NotImplementedError
 
-    def learnable(self):
+    def learnable(self) -> Collection[str]:
         """Return the names of what can be learned; those that are no parameters of a subclass are fixed there."""
         raise NotImplementedError
 
-    def lower(self, n_features):
+    def lower(self, n_features: int) -> Program:
         """Return the ``Program`` for inputs with ``n_features`` features; raises as :meth:`lowered`."""
         return self.lowered(n_features).program()
 
@@ -100,7 +104,7 @@ class Network(Layer):
     def _engine(self, X, ntk):
         return KernelEngine(self.lower(X.shape[1]), ntk=ntk)
 
-    def hyperparameters(self):
+    def hyperparameters(self) -> dict:
         """Return what can be learned, by parameter name: the variances that are set, as floats and as arrays of one a
         feature, and the parameters of activations that are to be learned.
         """

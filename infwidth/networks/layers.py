@@ -10,7 +10,7 @@ from infwidth._program.dual import Dual
 from infwidth._validation import is_number, require_bool, require_choice, shown
 from infwidth.activations import get_activation
 from infwidth.activations.base import finite
-from infwidth.networks.lowering import Slope
+from infwidth.networks.lowering import Lowering, Slope
 
 PARAMETRIZATIONS = ("ntk", "standard")
 
@@ -18,11 +18,11 @@ PARAMETRIZATIONS = ("ntk", "standard")
 class Layer(BaseEstimator):
     """Base of the layers: parameters only, no arrays of weights. A layer names the numbers that can be learned."""
 
-    def hyperparameters(self):
+    def hyperparameters(self) -> dict:
         """Return what can be learned, by parameter name."""
         raise NotImplementedError
 
-    def lower_into(self, lowering, prefix=""):
+    def lower_into(self, lowering: Lowering, prefix: str = "") -> None:
         """Write the layer's operations to a ``Lowering``, and how its hyperparameters, with that prefix, move them."""
         raise NotImplementedError
 
@@ -69,11 +69,11 @@ class Dense(Layer):
         self.parametrization = parametrization
         self.width = width
 
-    def hyperparameters(self):
+    def hyperparameters(self) -> dict:
         """Return both variances."""
         return {"bias_variance": self.bias_variance, "weight_variance": self.weight_variance}
 
-    def lower_into(self, lowering, prefix=""):
+    def lower_into(self, lowering: Lowering, prefix: str = "") -> None:
         """Write the operation of a hidden or last layer, or of the first, which weighs the inputs."""
         place, first = len(lowering.operations), not lowering.operations
         if first:
@@ -84,7 +84,7 @@ class Dense(Layer):
         lowering.append(affine, {prefix + name: slope for name, slope in slopes.items()})
         lowering.width = self.width
 
-    def _later(self, n_inputs):
+    def _later(self, n_inputs: int | None) -> tuple[Affine, tuple, tuple]:
         """Return the operation of a layer that reads ``n_inputs`` units (None: unknown).
 
         And the derivatives of w, b, u and s with respect to the weight variance and to the bias variance.
@@ -103,7 +103,7 @@ class Dense(Layer):
             )
         return Affine(w, b, float(n_inputs), float(b > 0)), (1.0,), (0.0, 1.0)  # Θ = n T + 1 + w Ṫ Θ' (maths 1.7)
 
-    def _first(self, lowering):
+    def _first(self, lowering: Lowering) -> tuple[Affine, tuple, tuple]:
         """Return the same of the first layer: the weight variances are in the Gram matrix, where w is 1."""
         v, b, d = lowering.input_variances, self._bias(), lowering.n_features
         if not self.trainable:
@@ -167,18 +167,18 @@ class Activation(Layer):
         self.activation = activation
         self.learn = learn
 
-    def hyperparameters(self):
+    def hyperparameters(self) -> dict:
         """Return the learned parameters of the activation."""
         return {f"activation__{name}": value for name, value in self._learned().items()}
 
-    def lower_into(self, lowering, prefix=""):
+    def lower_into(self, lowering: Lowering, prefix: str = "") -> None:
         """Write the operation."""
         activation, place, learned = get_activation(self.activation), len(lowering.operations), self._learned()
         slopes = activation.slopes() if learned else {}
         named = {f"{prefix}activation__{name}": Slope(place, slopes[name]) for name in learned}
         lowering.append(Dual(activation, learned=bool(learned)), named)
 
-    def _learned(self):
+    def _learned(self) -> dict[str, float]:
         """Return the learned parameters of the activation, by name."""
         require_bool("learn", self.learn)
         if not self.learn:

@@ -29,7 +29,7 @@ class Slope:
     numbers: tuple[float, ...]
     input_variances: np.ndarray | None = None
 
-    def gradient(self, gradient: ProgramGradient, each_feature: bool):
+    def gradient(self, gradient: ProgramGradient, each_feature: bool) -> float | np.ndarray:
         """Return ∂L/∂(hyperparameter), with ``each_feature`` of shape (n_features,), by this operation alone."""
         own = sum(slope * g for slope, g in zip(self.numbers, gradient.operations[self.place], strict=False) if slope)
         if self.input_variances is None:
@@ -38,7 +38,7 @@ class Slope:
         inputs = np.divide(gradient.log_input, v, out=np.zeros(len(v)), where=v > 0)
         return own + (inputs if each_feature else inputs.sum())
 
-    def move(self, direction: ProgramGradient, change):
+    def move(self, direction: ProgramGradient, change: float | np.ndarray) -> None:
         """Add to a direction of the program what a change of the hyperparameter does, a number or (n_features,)."""
         for number, slope in enumerate(self.numbers):
             if slope:
@@ -70,7 +70,7 @@ class Lowering:
     operations: list[Operation] = field(default_factory=list)
     slopes: dict[str, list[Slope]] = field(default_factory=dict)
 
-    def append(self, operation: Operation, slopes: dict[str, Slope]):
+    def append(self, operation: Operation, slopes: dict[str, Slope]) -> None:
         """Write an operation, with what the layer's hyperparameters do to it."""
         self.operations.append(operation)
         for name, slope in slopes.items():

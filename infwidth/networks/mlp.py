@@ -1,5 +1,6 @@
 """The fully connected network with equal hidden layers."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from infwidth._validation import require_bool, shown
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense, check_width, variance
+from infwidth.networks.lowering import Lowering
 from infwidth.networks.sequential import Sequential
 
 
@@ -78,15 +80,15 @@ class MLP(Network):
         self.parametrization = parametrization
         self.width = width
 
-    def lowered(self, n_features):
+    def lowered(self, n_features: int) -> Lowering:
         """Return the ``Lowering`` for inputs with ``n_features`` features."""
         return self.sequential().lowered(n_features).renamed(self._own_name)
 
-    def learnable(self):
+    def learnable(self) -> Collection[str]:
         """Return the names of what can be learned: the weight variance too where no layer is left that has it."""
         return {"weight_variance", *map(self._own_name, self.sequential().learnable())}
 
-    def _own_name(self, name):
+    def _own_name(self, name: str) -> str:
         """Return which parameter a hyperparameter of the chain of layers is."""
         _, place, own = name.split("__", 2)
         if own != "weight_variance":

@@ -1,5 +1,7 @@
 """Any chain of dense layers and activations."""
 
+from collections.abc import Collection
+
 from infwidth._validation import shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.base import Network
@@ -56,7 +58,7 @@ class Sequential(Network):
             self.layers[int(place)].set_params(**{parameter: value})
         return self
 
-    def lowered(self, n_features):
+    def lowered(self, n_features: int) -> Lowering:
         """Return the ``Lowering`` for inputs with ``n_features`` features."""
         self._check()
         lowering = Lowering(n_features)
@@ -64,7 +66,7 @@ class Sequential(Network):
             layer.lower_into(lowering, f"layers__{place}__")
         return lowering
 
-    def learnable(self):
+    def learnable(self) -> Collection[str]:
         """Return the names of what the layers can learn."""
         own = [layer.hyperparameters() for layer in self.layers]
         return [f"layers__{place}__{name}" for place, names in enumerate(own) for name in names]

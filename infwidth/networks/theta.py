@@ -62,7 +62,7 @@ def with_theta(network, theta):
     return network.with_hyperparameters(**values)
 
 
-def theta_gradient(network, gradient):
+def theta_gradient(network, gradient: ProgramGradient) -> np.ndarray:
     """Return ∂L/∂theta, shape (p,), from a ``ProgramGradient``."""
     slopes, values, parts = network.lowered(len(gradient.log_input)).slopes, network.hyperparameters(), []
     for name, value in free_hyperparameters(network).items():
@@ -72,7 +72,7 @@ def theta_gradient(network, gradient):
     return np.concatenate(parts) if parts else np.array([])
 
 
-def theta_directions(network, n_features):
+def theta_directions(network, n_features: int) -> list[ProgramGradient]:
     """Return what each entry of theta changes in the program, as a list of p ``ProgramGradient``."""
     lowering = network.lowered(n_features)
     shape, values, directions = gradient_shape(lowering.program()), network.hyperparameters(), []
