@@ -31,6 +31,7 @@ rst_prolog = r".. |x| replace:: \|x\|"  # docstrings write absolute values as th
 autosummary_generate = True
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"
+autodoc_typehints = "none"  # the parameters say their types; no page lists all overloads
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
