@@ -40,7 +40,7 @@ def encode(program: Program, ntk: bool, adjoint: bool = False) -> Encoded:
     operations = program.operations
     parameters = [operation.parameters() for operation in operations]
     table = np.zeros((len(operations), max(map(len, parameters))))
-    (found, _), of_values, calls = program.versions(), program.pairs_of_values(), []
+    (found, _), of_values, calls = program.versions, program.pairs_of_values, []
     coefficient, site = 0, 0
     for place, operation in enumerate(operations):
         table[place, : len(parameters[place])] = parameters[place]

@@ -77,13 +77,13 @@ def gradient_shape(program: Program) -> tuple[int, int]:
 
 def _total_sites(program: Program) -> int:
     """Return the number of sites of the inputs before all operations, one after the other."""
-    pairs = program.pairs_of_values()
-    return sum(len(diagonal_places(pairs[source])) for _, source in program.versions()[0])
+    pairs = program.pairs_of_values
+    return sum(len(diagonal_places(pairs[source])) for _, source in program.versions[0])
 
 
 def _rows_adjoint(program: Program, values, diagonal, ntk: bool, q_bar, gradient) -> np.ndarray:
     """Walk single inputs back: from ∂L/∂(diagonal) to ∂L/∂(k before the first operation); adds to ``gradient``."""
-    found, pairs = program.versions()[0], program.pairs_of_values()
+    found, pairs = program.versions[0], program.pairs_of_values
     zero = np.zeros((1, len(diagonal)))
     bars = {0: Values(zero, diagonal[None]) if ntk else Values(diagonal[None], zero)}
     last_site = len(q_bar)

@@ -42,7 +42,7 @@ def compute_rows(program: Program, X) -> Rows:
     by_site = split_by_site(inputs, program.n_sites)
     values, coefficients = walk_rows(program, by_site)
     finite = np.all([np.isfinite(k).all(axis=0) for k, _ in values], axis=0)
-    k, t = values[program.versions()[1]]
+    k, t = values[program.versions[1]]
     flat = [own.reshape(-1, len(inputs)) for own in coefficients if own is not None]
     table = np.concatenate([np.empty((0, len(inputs))), *flat])
     return Rows(inputs, by_site, table, np.where(finite, k[0], np.nan), t[0])
@@ -56,7 +56,7 @@ def walk_rows(program: Program, by_site) -> tuple[list[Values], list[np.ndarray 
     with np.errstate(over="ignore", invalid="ignore"):  # not finite: reported once, by the engine
         k = np.stack([np.einsum("ij,ij->i", by_site[left], by_site[right]) for left, right in program.pairs])
         values, coefficients = [Values(k, np.zeros_like(k))], []
-        found, pairs = program.versions()[0], program.pairs_of_values()
+        found, pairs = program.versions[0], program.pairs_of_values
         for operation, (own, source) in zip(program.operations, found, strict=True):
             after, own_coefficients = operation.rows(values[own], values[source], pairs[source])
             values.append(after)

@@ -37,7 +37,7 @@ def tangents(program, X, directions, *, ntk=False):
 
 def tangent_bytes(program, n, n_directions):
     """Return the most bytes that ``tangents`` of n rows takes."""
-    pairs, found = program.pairs_of_values(), program.versions()[0]
+    pairs, found = program.pairs_of_values, program.versions[0]
     kept = [len(pairs[source]) * op.n_kept for op, (_, source) in zip(program.operations, found, strict=True)]
     working = WORKING_MATRICES + 2 * (program.n_registers - 1)
     return 8 * (n_directions + sum(kept) + working * len(program.pairs)) * n**2
@@ -52,8 +52,8 @@ def _primal(program, by_site, ntk):
     k = np.stack([by_site[left] @ by_site[right].T for left, right in program.pairs])
     for place, own in enumerate(of_rows[0].k):
         np.fill_diagonal(k[place], own)
-    values, kept, pairs = [Values(k, np.zeros_like(k))], [], program.pairs_of_values()
-    found = program.versions()[0]
+    values, kept, pairs = [Values(k, np.zeros_like(k))], [], program.pairs_of_values
+    found = program.versions[0]
     for operation, (own, source), row in zip(program.operations, found, coefficients, strict=True):
         after, own_kept = operation.matrices(values[own], values[source], row, pairs[source], ntk)
         values.append(after)
@@ -65,8 +65,8 @@ def _along(program, by_site, values, kept, coefficients, direction, ntk):
     """Follow one direction through the operations."""
     logs = direction.log_input.reshape(program.n_sites, -1)
     dk = np.stack([_gram_tangent(by_site, logs, *pair) for pair in program.pairs])
-    changes, pairs = {0: Values(dk, np.zeros_like(dk))}, program.pairs_of_values()  # of what is in the registers
-    for place, (operation, (own, source)) in enumerate(zip(program.operations, program.versions()[0], strict=True)):
+    changes, pairs = {0: Values(dk, np.zeros_like(dk))}, program.pairs_of_values  # of what is in the registers
+    for place, (operation, (own, source)) in enumerate(zip(program.operations, program.versions[0], strict=True)):
         changes[operation.target] = operation.tangent(
             values[own],
             values[source],

@@ -38,11 +38,6 @@ class Add(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "add")
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
-        return self.rows(own, source, pairs)
-
     def tangent(
         self,
         own: Values,

@@ -28,7 +28,7 @@ class Affine(Operation):
         return self.w, self.b, self.u, self.s
 
     def rows(self, own: Values, source: Values, pairs: SitePairs) -> tuple[Values, np.ndarray | None]:
-        return self._apply(own), None
+        return Values(self.w * own.k + self.b, self.w * own.t + self.u * own.k + self.s), None
 
     def rows_adjoint(
         self,
@@ -51,11 +51,6 @@ class Affine(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "affine")
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
-        return self._apply(own), None
-
     def tangent(
         self,
         own: Values,
@@ -73,9 +68,6 @@ class Affine(Operation):
             self.w * d_own.k + dw * own.k + db,
             self.w * d_own.t + dw * own.t + self.u * d_own.k + du * own.k + ds,
         )
-
-    def _apply(self, own):
-        return Values(self.w * own.k + self.b, self.w * own.t + self.u * own.k + self.s)
 
 
 @inline

@@ -39,11 +39,6 @@ class Branch(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "branch")
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
-        return source, None
-
     def tangent(
         self,
         own: Values,

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from infwidth._jit import c_function, reduction
+from infwidth._jit import c_function, inline, reduction
 from infwidth._program.operation import Values
 
 _POINTER, _INTEGER = types.CPointer(types.float64), types.intp
@@ -49,20 +49,23 @@ def total(x):
     return result
 
 
-# ruff: noqa: F821  # loop, n_coefficients and n_numbers are given when a template is compiled
+@inline
+def _one_pair(numbers, n_pairs, stride, n):
+    return carray(numbers, n)
 
 
-def _forward(k, t, source_k, source_t, n_pairs, pair_stride, row, columns, stride, p, n, n_t):
-    own = Values(carray(k, n), carray(t, n_t))
-    source = Values(carray(source_k, n), carray(source_t, n_t))
-    loop(own, source, row, carray(columns, (n_coefficients, stride)), p)
+@inline
+def _all_pairs(numbers, n_pairs, stride, n):
+    return carray(numbers, (n_pairs, stride))[:, :n]
 
 
-def _forward_across(k, t, source_k, source_t, n_pairs, pair_stride, row, columns, stride, p, n, n_t):
-    shape = (n_pairs, pair_stride)
-    own = Values(carray(k, shape)[:, :n], carray(t, shape)[:, :n_t])
-    source = Values(carray(source_k, shape)[:, :n], carray(source_t, shape)[:, :n_t])
-    loop(own, source, row, carray(columns, (n_coefficients, stride)), p)
+# ruff: noqa: F821  # loop, view, n_coefficients and n_numbers are given when a template is compiled
+
+
+def _forward(k, t, source_k, source_t, n_pairs, stride, row, columns, column_stride, p, n, n_t):
+    own = Values(view(k, n_pairs, stride, n), view(t, n_pairs, stride, n_t))
+    source = Values(view(source_k, n_pairs, stride, n), view(source_t, n_pairs, stride, n_t))
+    loop(own, source, row, carray(columns, (n_coefficients, column_stride)), p)
 
 
 def _adjoint(
@@ -77,13 +80,13 @@ def _adjoint(
     source_k_bar,
     source_t_bar,
     n_pairs,
-    pair_stride,
+    stride,
     bar_stride,
     q_row,
     q_columns,
     row,
     columns,
-    stride,
+    column_stride,
     p,
     gradient,
     scratch,
@@ -91,57 +94,15 @@ def _adjoint(
     n_t,
 ):
     loop(
-        Values(carray(k, n), carray(t, n_t)),
-        Values(carray(after_k, n), carray(after_t, n_t)),
-        Values(carray(source_k, n), carray(source_t, n_t)),
-        Values(carray(k_bar, n), carray(t_bar, n_t)),
-        Values(carray(source_k_bar, n), carray(source_t_bar, n_t)),
+        Values(view(k, n_pairs, stride, n), view(t, n_pairs, stride, n_t)),
+        Values(view(after_k, n_pairs, stride, n), view(after_t, n_pairs, stride, n_t)),
+        Values(view(source_k, n_pairs, stride, n), view(source_t, n_pairs, stride, n_t)),
+        Values(view(k_bar, n_pairs, bar_stride, n), view(t_bar, n_pairs, bar_stride, n_t)),
+        Values(view(source_k_bar, n_pairs, bar_stride, n), view(source_t_bar, n_pairs, bar_stride, n_t)),
         carray(q_row, 1),
         carray(q_columns, n),
         row,
-        carray(columns, (n_coefficients, stride)),
-        p,
-        carray(gradient, n_numbers),
-        carray(scratch, (2, n)),
-    )
-
-
-def _adjoint_across(
-    k,
-    t,
-    after_k,
-    after_t,
-    source_k,
-    source_t,
-    k_bar,
-    t_bar,
-    source_k_bar,
-    source_t_bar,
-    n_pairs,
-    pair_stride,
-    bar_stride,
-    q_row,
-    q_columns,
-    row,
-    columns,
-    stride,
-    p,
-    gradient,
-    scratch,
-    n,
-    n_t,
-):
-    shape, bar_shape = (n_pairs, pair_stride), (n_pairs, bar_stride)
-    loop(
-        Values(carray(k, shape)[:, :n], carray(t, shape)[:, :n_t]),
-        Values(carray(after_k, shape)[:, :n], carray(after_t, shape)[:, :n_t]),
-        Values(carray(source_k, shape)[:, :n], carray(source_t, shape)[:, :n_t]),
-        Values(carray(k_bar, bar_shape)[:, :n], carray(t_bar, bar_shape)[:, :n_t]),
-        Values(carray(source_k_bar, bar_shape)[:, :n], carray(source_t_bar, bar_shape)[:, :n_t]),
-        carray(q_row, 1),
-        carray(q_columns, n),
-        row,
-        carray(columns, (n_coefficients, stride)),
+        carray(columns, (n_coefficients, column_stride)),
         p,
         carray(gradient, n_numbers),
         carray(scratch, (2, n)),
@@ -153,15 +114,14 @@ _compiled = cache(c_function)  # it must outlive the calls of its address
 
 def forward_loop(loop, name, *, n_coefficients=0, across=False) -> int:
     """Return the address of a forward loop, for ``call_forward``; ``loop`` is an inlined function of arrays."""
-    template, signature = _forward_across if across else _forward, types.void(*_FORWARD)
-    return _compiled(template, signature, f"{name}_forward", loop=loop, n_coefficients=n_coefficients).address
+    names = {"loop": loop, "view": _all_pairs if across else _one_pair, "n_coefficients": n_coefficients}
+    return _compiled(_forward, types.void(*_FORWARD), f"{name}_forward", **names).address
 
 
 def adjoint_loop(loop, name, *, n_coefficients=0, n_numbers=0, across=False) -> int:
     """Return the address of an adjoint loop, for ``call_adjoint``."""
-    template, signature = _adjoint_across if across else _adjoint, types.void(*_ADJOINT)
-    names = {"loop": loop, "n_coefficients": n_coefficients, "n_numbers": n_numbers}
-    return _compiled(template, signature, f"{name}_adjoint", **names).address
+    names = {"loop": loop, "view": _all_pairs if across else _one_pair, "n_coefficients": n_coefficients}
+    return _compiled(_adjoint, types.void(*_ADJOINT), f"{name}_adjoint", n_numbers=n_numbers, **names).address
 
 
 def _caller(signature):

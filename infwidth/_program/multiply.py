@@ -43,11 +43,6 @@ class Multiply(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "multiply")
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
-        return self.rows(own, source, pairs)
-
     def tangent(
         self,
         own: Values,

@@ -133,14 +133,15 @@ class Operation(ABC):
     def adjoint(self, ntk: bool) -> int:
         """Return the address of the adjoint loop."""
 
-    @abstractmethod
     def matrices(
         self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
     ) -> tuple[Values, Any]:
         """Return matrices of all pairs, shape (n_pairs, n, n), and what ``tangent`` needs of them.
 
-        The diagonals of a site with itself are those that ``rows`` gives.
+        The diagonals of a site with itself are those that ``rows`` gives. Here that is what ``rows`` does, entry by
+        entry, for operations that treat all pairs alike.
         """
+        return self.rows(own, source, pairs)
 
     @abstractmethod
     def tangent(

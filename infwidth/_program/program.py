@@ -6,6 +6,7 @@ operations, once a row. In the end register 0 holds the NNGP kernel k = K and th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Program:
     pairs: SitePairs = ONE_SITE
 
     def __post_init__(self) -> None:
-        last = self.pairs_of_values()[self.versions()[1]]
+        last = self.pairs_of_values[self.versions[1]]
         if len(last) > 1:
             raise ValueError(f"a program must end with one pair of sites, but this one ends with {len(last)}.")
 
@@ -50,8 +51,9 @@ class Program:
         """Number of sites of an input."""
         return 1 + max(left for left, _ in self.pairs)
 
+    @cached_property
     def versions(self) -> tuple[list[tuple[int, int]], int]:
-        """Return which values each operation finds in its target and in its source, and which the program ends with.
+        """Which values each operation finds in its target and in its source, and which the program ends with.
 
         Values 0 are those of the start, values i + 1 what operation i leaves in its target.
 
@@ -70,9 +72,10 @@ class Program:
             newest[operation.target] = place + 1
         return found, newest[0]
 
+    @cached_property
     def pairs_of_values(self) -> list[SitePairs]:
-        """Return the pairs of sites of the values at the start and after each operation."""
+        """The pairs of sites of the values at the start and after each operation."""
         pairs = [self.pairs]
-        for operation, (_, source) in zip(self.operations, self.versions()[0], strict=True):
+        for operation, (_, source) in zip(self.operations, self.versions[0], strict=True):
             pairs.append(operation.pairs_after(pairs[source]))
         return pairs
