@@ -188,9 +188,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.feature_relevance_ = sum_of(
-            weight * task.relevance(model) for weight, model in zip(self.network_weights_, models, strict=True)
-        )
+        self.feature_relevance_ = sum_of(part.weight * task.relevance(part.model) for part in components)
         self.jitter_ = components[0].posterior.jitter
         self._learned = None if self.optimizer is None else (self._warm_start_key(task), models)
         if self.optimizer is not None:

@@ -75,13 +75,15 @@ def _process_memory() -> list[int]:
     try:
         import resource  # noqa: PLC0415  # Windows has none
 
+        limits = {
+            "VmSize": resource.getrlimit(resource.RLIMIT_AS)[0],
+            "VmData": resource.getrlimit(resource.RLIMIT_DATA)[0],
+        }
+        limits = {name: limit for name, limit in limits.items() if limit not in (resource.RLIM_INFINITY, -1)}
+        if not limits:
+            return []
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        used = {resource.RLIMIT_AS: "VmSize", resource.RLIMIT_DATA: "VmData"}
-        limits = [(resource.getrlimit(kind)[0], status[name]) for kind, name in used.items()]
+        used = {name: 1024 * int(status[name].split()[0]) for name in limits}
     except (ImportError, OSError, KeyError):
         return []
-    return [
-        max(0, limit - 1024 * int(size.split()[0]) - THREADS_BYTES)
-        for limit, size in limits
-        if limit not in (resource.RLIM_INFINITY, -1)
-    ]
+    return [max(0, limit - used[name] - THREADS_BYTES) for name, limit in limits.items()]
