@@ -5,8 +5,8 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
 from infwidth._engine.tangent import tangent_bytes, tangents
-from infwidth._floating_point import no_floating_point_errors
-from infwidth._memory import require_memory
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.memory import require_memory
 from infwidth.networks import MLP
 from infwidth.networks.base import check_network
 from infwidth.networks.layers import same_parameters

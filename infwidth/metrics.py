@@ -15,9 +15,9 @@ from sklearn import get_config
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from infwidth._floating_point import no_floating_point_errors
-from infwidth._preprocessing import checked_weights
-from infwidth._validation import is_number, require_numbers, shown
+from infwidth._data.validation import is_number, require_numbers, shown
+from infwidth._data.weights import checked_weights
+from infwidth._runtime.floating_point import no_floating_point_errors
 
 
 @no_floating_point_errors

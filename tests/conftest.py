@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 
 from infwidth import InfiniteNetClassifier
 from infwidth._engine.engine import KernelSource
-from infwidth._inference.search import Objective
+from infwidth._learning.objective import Objective
 
 
 @pytest.fixture(scope="session")

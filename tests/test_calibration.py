@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from infwidth._data.coding import ClassCoding, class_vertices
 from infwidth._inference import calibration
 from infwidth._inference.calibration import (
     CENTER,
@@ -17,7 +18,6 @@ from infwidth._inference.calibration import (
     _log_positive_part_slope,
     fit_calibration,
 )
-from infwidth._inference.coding import ClassCoding, class_vertices
 
 # Classes as targets
 

@@ -21,8 +21,10 @@ from scipy.special import log_softmax, softmax
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
-from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _base
-from infwidth._inference import selection, tasks
+from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
+from infwidth._inference import tasks
+from infwidth._learning import search
+from infwidth.estimators import base
 from infwidth.networks import MLP
 
 # The second path to the same numbers: public regressors on the coded classes
@@ -152,7 +154,7 @@ def test_average_of_networks(averaged):
 
 
 def test_the_best_alone_on_many_rows(monkeypatch, averaged):
-    monkeypatch.setattr(_base, "AVERAGED_ROWS", len(X) - 1)
+    monkeypatch.setattr(base, "AVERAGED_ROWS", len(X) - 1)
     best = InfiniteNetClassifier(random_state=0).fit(X, y)
     assert best.networks_ == averaged.networks_
     assert_allclose(best.evidence_, averaged.evidence_)
@@ -174,8 +176,8 @@ def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatc
         "JUDGED_ROWS": 40,
         "BLOCK_ROWS": 30,
     }.items():
-        monkeypatch.setattr(selection, name, rows)
-    monkeypatch.setattr(_base, "AVERAGED_ROWS", 40)
+        monkeypatch.setattr(search, name, rows)
+    monkeypatch.setattr(base, "AVERAGED_ROWS", 40)
     model = InfiniteNetClassifier(random_state=0).fit(X, y)
     assert sorted(np.ndim(network.input_variance) for network in model.networks_) == [0, 1]
     assert model.network_weights_.tolist() == [1.0, 0.0]
@@ -230,7 +232,7 @@ def test_two_classes_have_log_odds():
 
 
 @pytest.mark.parametrize("limit", ["nngp", "ntk"])
-@pytest.mark.parametrize("network", [*_base.default_networks(), None], ids=str)
+@pytest.mark.parametrize("network", [*base.default_networks(), None], ids=str)
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_far_away_the_prior(limit, network, share):
     inputs, label = make_classification(80, 6, n_informative=4, weights=[share], flip_y=0.0, random_state=0)

@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from infwidth import InfiniteNetClassifier
-from infwidth._inference import search
+from infwidth._learning.objective import Objective
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
 
@@ -85,8 +85,8 @@ def test_an_optimizer_of_ones_own():
 
 
 def test_warm_start(monkeypatch):
-    calls, evaluate = [], search.Objective.evaluate
-    monkeypatch.setattr(search.Objective, "evaluate", lambda *args: calls.append(args) or evaluate(*args))
+    calls, evaluate = [], Objective.evaluate
+    monkeypatch.setattr(Objective, "evaluate", lambda *args: calls.append(args) or evaluate(*args))
     model = InfiniteNetClassifier(NETWORK, warm_start=True, random_state=0)
     counts = []
     for limit in ("nngp", "nngp", "ntk"):  # what was learned belongs to its limit

@@ -3,7 +3,7 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
-from infwidth._preprocessing import WeightedPowerTransformer
+from infwidth._data.warp import WeightedPowerTransformer
 from infwidth.networks import MLP
 
 ESTIMATORS = [

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from infwidth import NNGPRegressor, NTKRegressor
-from infwidth._preprocessing import least_noise
+from infwidth._data.targets import least_noise
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP
 

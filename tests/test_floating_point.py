@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, load_linnerud
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
-from infwidth._floating_point import no_floating_point_errors
+from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth.activations import ACTIVATIONS
 from infwidth.finite import FiniteNetwork
 from infwidth.kernels import NNGPKernel, NTKKernel

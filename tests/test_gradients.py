@@ -5,12 +5,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth import NNGPRegressor
+from infwidth._data.data import Data
 from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._engine.gradient import program_gradient
 from infwidth._engine.tangent import tangents
-from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.search import Data, Objective
+from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.objective import Objective
 from infwidth._linalg.tiles import LowerTiles
 from infwidth.activations import ACTIVATIONS, Exp, Gaussian, LeakyReLU, Monomial, RectifiedPower, Sin
 from infwidth.networks import MLP, Activation, Dense, Sequential

@@ -15,7 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from infwidth import NNGPRegressor
-from infwidth._inference import search, selection
+from infwidth._learning import climb, search
 from infwidth.activations import RBF, Exp, Gaussian, LeakyReLU, ReLU, Sin
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
@@ -48,7 +48,7 @@ def test_log_marginal_likelihood_and_its_gradient():
     assert_allclose(value, model.log_marginal_likelihood(), rtol=1e-12)
     theta = np.append(model.kernel_.theta, np.log(model.noise_variance_))
     assert_allclose(model.log_marginal_likelihood(theta), value, rtol=1e-12)
-    inside = (theta > search.LOG_BOUNDS[0] + 1) & (theta < search.LOG_BOUNDS[1] - 1)
+    inside = (theta > climb.LOG_BOUNDS[0] + 1) & (theta < climb.LOG_BOUNDS[1] - 1)
     assert np.abs(gradient[inside]).max() < 0.05  # an optimum: 150 rows, theta of order 1
     for place, step in enumerate(1e-4 * np.eye(len(theta))):
         slope = (model.log_marginal_likelihood(theta + step) - model.log_marginal_likelihood(theta - step)) / 2e-4
@@ -175,7 +175,7 @@ def test_callable_optimizer():
 
 
 def test_iteration_limit_is_reported(monkeypatch):
-    monkeypatch.setattr(search, "MAX_ITERATIONS", 2)
+    monkeypatch.setattr(climb, "MAX_ITERATIONS", 2)
     with pytest.warns(ConvergenceWarning, match="limit of iterations"):
         NNGPRegressor(MLP(1)).fit(X, y)
 
@@ -227,7 +227,7 @@ def test_bad_parameters(parameters, match):
 
 @pytest.mark.parametrize("rows", [90, 160])
 def test_a_network_that_is_given_with_ard_means_it(rows, monkeypatch):
-    monkeypatch.setattr(selection, "SCREENING_ROWS", 100)
+    monkeypatch.setattr(search, "SCREENING_ROWS", 100)
     model = NNGPRegressor(ARD, random_state=0).fit(WAVES[:rows], WAVE_TARGET[:rows])
     assert all(np.ndim(network.input_variance) == 1 for network in model.networks_)
 
@@ -296,7 +296,7 @@ def test_learned_parameters_are_at_an_optimum(activation):
     assert fixed.network_.activation == activation
     theta = np.append(model.kernel_.theta, np.log(model.noise_variance_))
     gradient = model.log_marginal_likelihood(eval_gradient=True)[1]
-    inside = (theta > search.LOG_BOUNDS[0] + 1) & (theta < search.LOG_BOUNDS[1] - 1)
+    inside = (theta > climb.LOG_BOUNDS[0] + 1) & (theta < climb.LOG_BOUNDS[1] - 1)
     assert np.abs(gradient[inside]).max() < 0.1
     assert len(theta) == 5 + len(type(activation).learnable)
 

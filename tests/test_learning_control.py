@@ -16,8 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from infwidth import NNGPRegressor
-from infwidth._inference import search, selection
-from infwidth._preprocessing import WeightedPowerTransformer
+from infwidth._data.warp import WeightedPowerTransformer
+from infwidth._learning import climb, search
+from infwidth._learning.objective import Objective
 from infwidth.activations import LeakyReLU
 from infwidth.networks import MLP
 from infwidth.networks.theta import theta_of
@@ -30,13 +31,13 @@ SCALINGS = {StandardScaler: "standard", WeightedPowerTransformer: "power"}
 @pytest.fixture
 def evaluated(monkeypatch):
     """The networks and noise variances at which the objective was evaluated."""
-    calls, evaluate = [], search.Objective.evaluate
+    calls, evaluate = [], Objective.evaluate
 
     def counted(self, network, noise_variance):
         calls.append((network, noise_variance))
         return evaluate(self, network, noise_variance)
 
-    monkeypatch.setattr(search.Objective, "evaluate", counted)
+    monkeypatch.setattr(Objective, "evaluate", counted)
     return calls
 
 
@@ -59,7 +60,7 @@ def clock(monkeypatch):
         looks.count += 1
         return float(looks.count)
 
-    for module in (search, selection):
+    for module in (climb, search):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=perf_counter))
     return looks
 
@@ -88,7 +89,7 @@ STAGES = {
 def test_whenever_the_time_ends(monkeypatch, clock, stages):
     """In a climb, between two of them or between stages: a usable model, and no word of convergence."""
     for name, value in STAGES[stages].items():
-        monkeypatch.setattr(selection, name, value)
+        monkeypatch.setattr(search, name, value)
     full = NNGPRegressor(NETWORK, random_state=0, max_optimizer_time=1e9).fit(X, y)
     assert full.converged_
     looks = clock.count
@@ -371,10 +372,11 @@ import sys
 import numpy as np
 import sklearn.gaussian_process, sklearn.model_selection, sklearn.pipeline, sklearn.preprocessing
 kept, sys.modules["sklearn.callback"] = sys.modules.get("sklearn.callback"), None
-from infwidth import NNGPRegressor, _callbacks
+from infwidth import NNGPRegressor
+from infwidth._runtime import callbacks
 if kept is not None:
     sys.modules["sklearn.callback"] = kept
-assert _callbacks.CallbackSupportMixin.__module__ == "infwidth._callbacks"
+assert callbacks.CallbackSupportMixin.__module__ == "infwidth._runtime.callbacks"
 X = np.linspace(0.0, 1.0, 20)[:, None]
 model = NNGPRegressor().fit(X, np.sin(6.0 * X[:, 0]))
 assert not hasattr(model, "set_callbacks")

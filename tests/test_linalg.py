@@ -10,12 +10,12 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
-from infwidth import _memory as memory
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._memory import available_memory, memory_limit, require_memory
-from infwidth._progress import progress
+from infwidth._runtime import memory
+from infwidth._runtime.memory import available_memory, memory_limit, require_memory
+from infwidth._runtime.progress import progress
 
 SHAPES = [(1, 4), (7, 16), (10, 5), (11, 4), (97, 10), (5, 1)]  # rows and tile: 1, 1, 2, 3, 10 and 5 block rows
 shapes = pytest.mark.parametrize(("n", "tile"), SHAPES)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor, _memory
+from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
+from infwidth._runtime import memory
 from infwidth.finite import FiniteNetwork
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
@@ -123,7 +124,7 @@ def test_what_has_no_limit_of_its_own(ask, monkeypatch):
     call = FREE[ask]
     call()
     peak = peak_bytes(call)
-    monkeypatch.setattr(_memory, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
     check(bytes_named_by(call), peak)
 
 
@@ -131,7 +132,7 @@ LIMITED = """
 import resource, sys
 import numpy as np
 from infwidth import NNGPRegressor
-from infwidth._memory import THREADS_BYTES, _process_memory, available_memory
+from infwidth._runtime.memory import THREADS_BYTES, _process_memory, available_memory
 
 rows = np.random.default_rng(0).standard_normal((3000, 3))
 model = NNGPRegressor(optimizer=None).fit(rows[:300], rows[:300, 0])

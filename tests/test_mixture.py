@@ -8,9 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
 
-from infwidth import NNGPRegressor, _base
-from infwidth._inference.search import Model
-from infwidth._inference.selection import condition, merit
+from infwidth import NNGPRegressor
+from infwidth._inference.conditioning import condition
+from infwidth._learning.model import Model, merit
+from infwidth.estimators import base
 from infwidth.networks import MLP
 
 X, y = make_friedman1(60, n_features=6, noise=0.3, random_state=0)
@@ -143,7 +144,7 @@ def test_pickle(fitted):
 
 def test_the_best_alone_on_many_rows(monkeypatch):
     average = NNGPRegressor(random_state=0).fit(X, y)
-    monkeypatch.setattr(_base, "AVERAGED_ROWS", 59)
+    monkeypatch.setattr(base, "AVERAGED_ROWS", 59)
     best = NNGPRegressor(random_state=0).fit(X, y)
     assert best.networks_ == average.networks_
     assert_allclose(best.evidence_, average.evidence_)

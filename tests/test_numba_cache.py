@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import infwidth
-from infwidth._jit import c_function, entry_point
+from infwidth._runtime.jit import c_function, entry_point
 
 PACKAGE = Path(infwidth.__file__).parent
 

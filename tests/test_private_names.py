@@ -7,7 +7,7 @@ import threadpoolctl
 from sklearn.utils.fixes import parse_version
 
 from infwidth import NNGPRegressor
-from infwidth._threads import _blas_libraries
+from infwidth._runtime.threads import _blas_libraries
 
 
 @pytest.mark.skipif(

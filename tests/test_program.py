@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose
 from infwidth._engine.engine import KernelEngine, KernelSource
 from infwidth._engine.gradient import ProgramGradient, gradient_shape, program_gradient
 from infwidth._engine.tangent import tangents
-from infwidth._jit import inline
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._program.add import Add
 from infwidth._program.affine import Affine
@@ -21,6 +20,7 @@ from infwidth._program.multiply import Multiply
 from infwidth._program.normalise import Normalise
 from infwidth._program.operation import ONE_SITE, Operation, Values, diagonal_places
 from infwidth._program.program import Program
+from infwidth._runtime.jit import inline
 from infwidth.activations import Erf, LeakyReLU, ReLU, Sin, get_activation
 
 X = np.array(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infwidth._base import default_networks
+from infwidth.estimators.base import default_networks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,9 +12,10 @@ from scipy.linalg import LinAlgError, LinAlgWarning
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 
-from infwidth import NNGPRegressor, _threads
+from infwidth import NNGPRegressor
 from infwidth._engine.engine import KernelSource
 from infwidth._linalg.tiles import LowerTiles
+from infwidth._runtime import threads
 from infwidth.networks import MLP
 
 X, y = (a[:100] for a in load_diabetes(return_X_y=True))
@@ -238,7 +239,7 @@ BAD_PARAMETERS = [
 
 @pytest.mark.parametrize(("parameters", "error", "match"), BAD_PARAMETERS, ids=[str(p[0]) for p in BAD_PARAMETERS])
 def test_parameters_that_are_refused(parameters, error, match, monkeypatch):
-    monkeypatch.setattr(_threads, "_limits", _threads._BlasLimits())  # should a failure spoil them, then these
+    monkeypatch.setattr(threads, "_limits", threads._BlasLimits())  # should a failure spoil them, then these
     with pytest.raises(error, match=match):
         NNGPRegressor(optimizer=None, **parameters).fit(X, y)
     NNGPRegressor(optimizer=None, n_jobs=2).fit(X, y)  # the process is as good as before

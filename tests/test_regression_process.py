@@ -15,7 +15,8 @@ from sklearn.datasets import load_diabetes
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import infwidth
-from infwidth import NNGPRegressor, _threads
+from infwidth import NNGPRegressor
+from infwidth._runtime import threads
 from infwidth.networks import MLP
 
 X, y = load_diabetes(return_X_y=True)
@@ -117,7 +118,8 @@ INTERRUPT = """
 import os, signal, threading, time
 import numpy as np
 from threadpoolctl import threadpool_info
-from infwidth import NNGPRegressor, _threads
+from infwidth import NNGPRegressor
+from infwidth._runtime import threads
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for background jobs
 X = np.random.default_rng(0).standard_normal((9000, 5))
@@ -153,8 +155,8 @@ def test_interrupt_stops_a_fit_and_the_process_goes_on():
 
 
 def test_interrupt_while_the_threads_of_blas_are_set(monkeypatch):
-    monkeypatch.setattr(_threads, "_limits", _threads._BlasLimits())
-    set_threads = _threads._BlasThreads.set
+    monkeypatch.setattr(threads, "_limits", threads._BlasLimits())
+    set_threads = threads._BlasThreads.set
     calls = 0
 
     def interrupted(self, limit):
@@ -164,7 +166,7 @@ def test_interrupt_while_the_threads_of_blas_are_set(monkeypatch):
             raise KeyboardInterrupt
         set_threads(self, limit)
 
-    monkeypatch.setattr(_threads._BlasThreads, "set", interrupted)
+    monkeypatch.setattr(threads._BlasThreads, "set", interrupted)
     with threadpool_limits(2, user_api="blas"):
         before = blas_thread_numbers()
         for interrupted_call in count(1):

@@ -7,7 +7,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import PowerTransformer
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
-from infwidth._preprocessing import WeightedPowerTransformer, feature_scalers
+from infwidth._data.scaling import feature_scalers
+from infwidth._data.warp import WeightedPowerTransformer
 from infwidth.networks import MLP
 
 X, y = load_diabetes(return_X_y=True)

@@ -10,7 +10,7 @@ import joblib
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from infwidth._threads import blas_threads, for_each, thread_count
+from infwidth._runtime.threads import blas_threads, for_each, thread_count
 
 OUTSIDE = 3  # BLAS threads around each test that looks at them
 WAIT = 30  # seconds until a test that hangs fails
@@ -169,7 +169,7 @@ import os, signal, threading, time
 from numba.core.compiler_lock import global_compiler_lock
 from threadpoolctl import threadpool_info
 from infwidth import NNGPRegressor
-from infwidth._threads import _limits, blas_threads
+from infwidth._runtime.threads import _limits, blas_threads
 from infwidth.networks import MLP
 
 def blas_numbers():

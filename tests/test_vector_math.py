@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from infwidth._jit import jit
+from infwidth._runtime.jit import jit
 from infwidth.activations import _vector_math
 
 EPS = np.finfo(float).eps

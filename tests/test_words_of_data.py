@@ -11,7 +11,7 @@ from sklearn.preprocessing import OneHotEncoder
 from word_cases import NETWORK, X, estimators, label, regressors, target, y
 
 from infwidth import InfiniteNetClassifier
-from infwidth._preprocessing import WeightedPowerTransformer
+from infwidth._data.warp import WeightedPowerTransformer
 from infwidth.finite import FiniteNetwork
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP

@@ -15,8 +15,9 @@ from scipy.linalg import lapack
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
-from infwidth._inference.search import Data, Objective
+from infwidth._data.data import Data
+from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.objective import Objective
 from infwidth.networks import MLP
 
 

@@ -23,8 +23,8 @@ from infwidth._engine.encoding import (
     TARGET,
 )
 from infwidth._engine.forward import CHUNK, WORD, gather, gram, register_at
-from infwidth._jit import entry_point, inline, jit
 from infwidth._program.loops import call_adjoint, call_forward
+from infwidth._runtime.jit import entry_point, inline, jit
 
 
 @jit

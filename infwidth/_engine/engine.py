@@ -5,9 +5,9 @@ import numpy as np
 from infwidth._engine.encoding import encode
 from infwidth._engine.forward import fused_pass
 from infwidth._engine.rows import Rows, compute_rows
-from infwidth._memory import require_memory
 from infwidth._program.program import Program
-from infwidth._threads import blas_threads, for_each, thread_count
+from infwidth._runtime.memory import require_memory
+from infwidth._runtime.threads import blas_threads, for_each, thread_count
 
 PANEL = 128  # rows of a panel: its k and t for a chunk of columns are half a megabyte, an L2 cache
 COLUMNS = 4096  # of a block that is used and thrown away

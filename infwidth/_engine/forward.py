@@ -7,8 +7,8 @@ memory, and one compiled function serves all networks.
 import numpy as np
 
 from infwidth._engine.encoding import FORWARD, LEFT, N_PAIRS, PAIR, PLACE, RIGHT, SOURCE, TARGET
-from infwidth._jit import entry_point, inline, jit
 from infwidth._program.loops import call_forward
+from infwidth._runtime.jit import entry_point, inline, jit
 
 CHUNK = 248  # columns: 2 kB each of k, t and coefficients; no power of two, for the sake of the cache sets
 LINE = 8  # doubles in a cache line

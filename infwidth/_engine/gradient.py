@@ -10,7 +10,7 @@ from infwidth._engine.engine import NOT_WANTED, PANEL
 from infwidth._engine.rows import walk_rows
 from infwidth._program.operation import Values, diagonal_places
 from infwidth._program.program import Program
-from infwidth._threads import blas_threads
+from infwidth._runtime.threads import blas_threads
 
 GROUPS = 64  # of panels, each summed by one thread: enough for an even load, few enough for little memory
 

@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from infwidth._inference.box import TrainingBox
+from infwidth._data.box import TrainingBox
+from infwidth._data.coding import ClassCoding
 from infwidth._inference.calibration import fit_calibration
-from infwidth._inference.coding import ClassCoding
 from infwidth._inference.mixture import Component
 from infwidth._inference.posterior import Posterior
 

@@ -6,11 +6,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from infwidth._data.scaling import Scaler, transform
 from infwidth._inference.posterior import sample_gaussian
 from infwidth._inference.predictive import Predictive
-from infwidth._inference.search import Model
+from infwidth._learning.model import Model
 from infwidth._linalg.tiles import sum_of
-from infwidth._preprocessing import Scaler, transform
 
 SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its copy and what is made of them
 

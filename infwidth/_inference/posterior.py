@@ -6,14 +6,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.linalg import cholesky, eigh
 
+from infwidth._data.weights import row_noise
 from infwidth._engine.rows import Rows
-from infwidth._inference.evidence import share_of_mean
 from infwidth._inference.source import KernelSource
+from infwidth._learning.evidence import share_of_mean
 from infwidth._linalg.cholesky import ROUNDING
 from infwidth._linalg.solvers import solver_class
 from infwidth._linalg.tiles import Blocks, LowerTiles
-from infwidth._memory import MemoryLimit
-from infwidth._preprocessing import row_noise
+from infwidth._runtime.memory import MemoryLimit
 
 BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
 FAINT = 1e6  # times its prior variance: a larger noise of a row hides its variance in rounding

@@ -8,15 +8,18 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from infwidth._data.box import TrainingBox
+from infwidth._data.coding import ClassCoding
+from infwidth._data.data import Data
+from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, transform
+from infwidth._data.targets import informative_share, least_noise
 from infwidth._engine.engine import KernelEngine, KernelSource
-from infwidth._inference.box import TrainingBox
 from infwidth._inference.classes import ClassPosterior, Labels
-from infwidth._inference.coding import ClassCoding
-from infwidth._inference.evidence import EvidenceFunction, leave_one_out, log_marginal_likelihood
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.search import Data, Limit, Model, differences, merit
-from infwidth._memory import MemoryLimit
-from infwidth._preprocessing import FeatureScaling, Scaler, feature_scalers, informative_share, least_noise, transform
+from infwidth._learning.evidence import EvidenceFunction, leave_one_out, log_marginal_likelihood
+from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.objective import differences
+from infwidth._runtime.memory import MemoryLimit
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
 

@@ -10,9 +10,9 @@ from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
 from infwidth._linalg.solver import Matrix, Solver
 from infwidth._linalg.tiles import TILE, Blocks, LowerTiles, sum_of
-from infwidth._memory import MemoryLimit, require_memory
-from infwidth._progress import progress
-from infwidth._warnings import warn_user
+from infwidth._runtime.memory import MemoryLimit, require_memory
+from infwidth._runtime.progress import progress
+from infwidth._runtime.warnings import warn_user
 
 ROUNDING = 10 * np.finfo(float).eps  # a pivot below this share of its diagonal entry has no correct digit
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from infwidth._linalg.tiles import Blocks, LowerTiles, Tile
-from infwidth._memory import MemoryLimit
+from infwidth._runtime.memory import MemoryLimit
 
 
 class Matrix(Protocol):

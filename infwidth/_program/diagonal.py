@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from infwidth._jit import inline
 from infwidth._program.loops import adjoint_loop, forward_loop
 from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
+from infwidth._runtime.jit import inline
 
 
 @dataclass(frozen=True)

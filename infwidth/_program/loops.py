@@ -20,8 +20,8 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from infwidth._jit import c_function, inline, reduction
 from infwidth._program.operation import Values
+from infwidth._runtime.jit import c_function, inline, reduction
 
 _POINTER, _INTEGER = types.CPointer(types.float64), types.intp
 # k, t of the register and of the source; number of site pairs, their stride; row, columns, their stride; p, n, n of t

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from infwidth._jit import inline
 from infwidth._program.pairwise import Pairwise
+from infwidth._runtime.jit import inline
 from infwidth.activations.base import Family, Rows, homogeneous, root_and_inverse
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from infwidth._jit import inlined, jit
 from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
 from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
+from infwidth._runtime.jit import inlined, jit
 from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS, Family
 
 

@@ -9,7 +9,7 @@ LeakyReLU(slope=0.2)
 
 from sklearn.base import clone
 
-from infwidth._validation import shown
+from infwidth._data.validation import shown
 from infwidth.activations.base import BaseActivation
 from infwidth.activations.exponential import (
     RBF,

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from infwidth._jit import inline
+from infwidth._runtime.jit import inline
 
 EQUAL = 8 * np.finfo(float).eps  # of 1 - |ρ|: rounding
 

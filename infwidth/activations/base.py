@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from infwidth._floating_point import no_floating_point_errors
-from infwidth._jit import inline, jit
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.jit import inline, jit
 
 N_COEFFICIENTS = 3  # numbers a row brings to `pair`
 _SMALLEST = 1e-307

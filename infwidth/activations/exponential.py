@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from infwidth._jit import inline
+from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import exp, expm1, one_minus_square, within
 from infwidth.activations.base import BaseActivation, Family, Rows, finite, positive
 

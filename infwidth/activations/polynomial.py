@@ -4,7 +4,7 @@ from math import comb, factorial
 
 import numpy as np
 
-from infwidth._jit import inline
+from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import within
 from infwidth.activations.base import BaseActivation, Family, Rows, homogeneous, root_and_inverse
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from infwidth._jit import inline
+from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import (
     EQUAL,
     arccosine_tail_0,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import special
 
-from infwidth._jit import inline
+from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import arcsin, one_minus_square, within
 from infwidth.activations.base import BaseActivation, Family, Rows
 

@@ -7,10 +7,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from infwidth._floating_point import no_floating_point_errors
-from infwidth._memory import require_memory
+from infwidth._data.validation import require_numbers
 from infwidth._program.dual import Dual
-from infwidth._validation import require_numbers
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.memory import require_memory
 from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
 from infwidth.networks.base import check_network
 from infwidth.networks.layers import check_width

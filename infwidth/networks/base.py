@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_array
 
+from infwidth._data.validation import require_choice, require_numbers, shown
 from infwidth._engine.engine import KernelEngine
-from infwidth._floating_point import no_floating_point_errors
 from infwidth._program.program import Program
-from infwidth._validation import require_choice, require_numbers, shown
+from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.layers import Layer
 from infwidth.networks.lowering import Lowering

@@ -5,9 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from infwidth._data.validation import is_number, require_bool, require_choice, shown
 from infwidth._program.affine import Affine
 from infwidth._program.dual import Dual
-from infwidth._validation import is_number, require_bool, require_choice, shown
 from infwidth.activations import get_activation
 from infwidth.activations.base import finite
 from infwidth.networks.lowering import Lowering, Slope

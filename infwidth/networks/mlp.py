@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from infwidth._validation import require_bool, shown
+from infwidth._data.validation import require_bool, shown
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense, check_width, variance
 from infwidth.networks.lowering import Lowering

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from infwidth._validation import shown
+from infwidth._data.validation import shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
 from infwidth.networks.base import Network
 from infwidth.networks.layers import Activation, Dense

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from infwidth._data.validation import shown
 from infwidth._engine.gradient import ProgramGradient, gradient_shape
-from infwidth._validation import shown
 
 
 def free_hyperparameters(network):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from infwidth._preprocessing import standardizer
+from infwidth._data.standardizer import standardizer
 
 FARTHEST = 1e100  # so that squares do not overflow
 

@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth import NNGPRegressor
-from infwidth._inference import selection
-from infwidth._inference.blocks import neighbouring_blocks
-from infwidth._inference.evidence import leave_one_out, log_marginal_likelihood
-from infwidth._inference.search import Data, Objective
+from infwidth._data.data import Data
+from infwidth._data.leaves import neighbouring_blocks
+from infwidth._learning import search
+from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.objective import Objective
 from infwidth.networks import MLP
 
 
@@ -56,8 +57,8 @@ def test_blocks_show_what_varies_on_short_distances(monkeypatch):
     y = target(x) + 0.1 * rng.standard_normal(600)
     network, few = MLP(1, "erf"), {"max_optimizer_samples": 60, "random_state": 0}
     scattered = NNGPRegressor(network, **few).fit(x, y)
-    monkeypatch.setattr(selection, "WHOLE_ROWS", 59)
-    monkeypatch.setattr(selection, "BLOCK_ROWS", 30)
+    monkeypatch.setattr(search, "WHOLE_ROWS", 59)
+    monkeypatch.setattr(search, "BLOCK_ROWS", 30)
     dense = NNGPRegressor(network, **few).fit(x, y)
     grid = np.linspace(-1, 1, 200)[:, None]
     errors = [np.sqrt(np.mean((model.predict(grid) - target(grid)) ** 2)) for model in (dense, scattered)]

@@ -16,25 +16,24 @@ Networks are compared by their merit: their evidence less one for each learned v
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from infwidth._callbacks import Monitor
+from infwidth._data.data import Data
+from infwidth._data.leaves import neighbouring_blocks
 from infwidth._engine.engine import NotFiniteError
-from infwidth._inference.blocks import neighbouring_blocks
-from infwidth._inference.mixture import Component
-from infwidth._inference.search import Data, Model, Objective, OptimizerFunction, climb, evidence_bytes, merit
-from infwidth._inference.tasks import Task
-from infwidth._threads import thread_count
+from infwidth._learning.climb import OptimizerFunction, climb
+from infwidth._learning.evidence import EvidenceFunction
+from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.objective import Objective, evidence_bytes
+from infwidth._runtime.callbacks import Monitor
+from infwidth._runtime.threads import thread_count
 from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
-TEMPERATURE, LEAST_WEIGHT = 10.0, 0.02
-
-Law = TypeVar("Law")
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,46 @@ class Settings:
     seconds: float | None
 
 
+class Learnable(Protocol):
+    """What a search asks of a task.
+
+    Attributes
+    ----------
+    limit : {"nngp", "ntk"}
+    n_jobs : int or None
+    learned_by : callable (tiles, Y) -> Evidence
+        The objective.
+    learned_datasets : list of Data
+        The rows with each scaling of the features.
+    least_noise : float or ndarray of shape (n_noises,)
+        What no learned noise variance is below, besides rounding.
+    relevance_std : float
+        Of the prior of single input variances, in units of ``prior_std``.
+    refines : bool
+        Whether the models with the largest evidence are refined on all of few rows.
+    """
+
+    relevance_std: ClassVar[float]
+    refines: ClassVar[bool]
+
+    @property
+    def limit(self) -> Limit: ...
+    @property
+    def n_jobs(self) -> int | None: ...
+    @property
+    def learned_by(self) -> EvidenceFunction: ...
+    @property
+    def learned_datasets(self) -> list[Data]: ...
+    @property
+    def least_noise(self) -> float | np.ndarray: ...
+
+
 class Search:
     """Climbs from models on subsets of the rows, each a part of the next, until the time is over.
 
     Parameters
     ----------
-    task : Task
+    task : Learnable
     settings : Settings
     keep_common : bool
         Whether networks with one common input variance compete with those that have one for each feature.
@@ -63,7 +96,7 @@ class Search:
 
     def __init__(
         self,
-        task: Task[Any],
+        task: Learnable,
         settings: Settings,
         *,
         keep_common: bool,
@@ -196,68 +229,6 @@ def learning_bytes(n: int, n_noises: int, max_rows: int, leave_one_out: bool, n_
     n_rows = min(n, max_rows)
     sizes = [n_rows] if n_rows <= WHOLE_ROWS else [BLOCK_ROWS] * (-(-n_rows // BLOCK_ROWS) + 1)
     return evidence_bytes(sizes, n_noises, leave_one_out, thread_count(n_jobs))
-
-
-class Conditioned(NamedTuple, Generic[Law]):
-    """Models that have met all rows, the best first.
-
-    Attributes
-    ----------
-    models : list of Model
-    evidence, weights : ndarray of shape (n_models,)
-        Their evidence of all rows, and their weights in predictions.
-    components : list of Component
-        Those of them whose weight is not 0, in the same order.
-    """
-
-    models: list[Model]
-    evidence: np.ndarray
-    weights: np.ndarray
-    components: list[Component[Law]]
-
-
-def condition(models: Sequence[Model], task: Task[Law], *, average: bool) -> Conditioned[Law]:
-    """Condition each model on all rows, and weigh them by their evidence of all rows.
-
-    Parameters
-    ----------
-    models : list of Model
-        With the most promising one first less work is done twice; results do not depend on their order.
-    task : Task
-    average : bool
-        Whether to keep the best with each network whose weight matters (maths 6.16), or the best of all alone; then one
-        posterior is in memory at a time.
-    """
-    evidence, merits = np.empty((2, len(models)))
-    posteriors: dict[int, Law] = {}
-    for number, model in reversed(list(enumerate(models))):  # the most promising last, whose posterior stays
-        if not average:
-            posteriors.clear()
-        posteriors[number] = task.posterior(model)
-        evidence[number] = task.evidence(posteriors[number], model)
-        merits[number] = task.merit(model, evidence[number])
-        alike = [other for other in posteriors if models[other].architecture == model.architecture]
-        if len(alike) > 1:
-            del posteriors[min(alike, key=lambda other: merits[other])]
-    order, weights = np.argsort(-merits, kind="stable"), np.zeros(len(models))
-    kept = [number for number in order if number in posteriors] if average else [order[0]]
-    weights[kept] = _weights(task.informative * merits[kept])
-    if not average and order[0] not in posteriors:
-        posteriors.clear()
-        posteriors[order[0]] = task.posterior(models[order[0]])
-    components = [
-        Component(weights[number], models[number], task.scalers[models[number].scaling], posteriors[number])
-        for number in order
-        if weights[number] > 0
-    ]
-    return Conditioned([models[number] for number in order], evidence[order], weights[order], components)
-
-
-def _weights(merits: np.ndarray) -> np.ndarray:
-    """Return weights proportional to exp(merit / TEMPERATURE), 0 for those below LEAST_WEIGHT."""
-    weights = np.exp((merits - merits.max()) / TEMPERATURE)
-    weights[weights < LEAST_WEIGHT * weights.sum()] = 0.0
-    return weights / weights.sum()
 
 
 def _around(start: Model, random_state: np.random.RandomState) -> Model:

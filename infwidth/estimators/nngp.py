@@ -4,15 +4,15 @@ from typing import ClassVar, Self
 
 import numpy.typing as npt
 
-from infwidth._base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth._callbacks import with_callbacks
-from infwidth._floating_point import no_floating_point_errors
+from infwidth._data.scaling import FeatureScaling
+from infwidth._inference.conditioning import condition
 from infwidth._inference.mixture import Mixture
-from infwidth._inference.search import Limit
-from infwidth._inference.selection import condition
-from infwidth._memory import MemoryLimit
-from infwidth._preprocessing import FeatureScaling
-from infwidth._regressor import BaseRegressor, noise_of_outputs
+from infwidth._learning.model import Limit
+from infwidth._runtime.callbacks import with_callbacks
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.memory import MemoryLimit
+from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
+from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
 from infwidth.networks import Network
 
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from infwidth._base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth._callbacks import with_callbacks
+from infwidth._data.scaling import FeatureScaling
+from infwidth._data.validation import is_number, require_choice, require_positive, shown
 from infwidth._engine.engine import KernelEngine, KernelSource
-from infwidth._floating_point import no_floating_point_errors
+from infwidth._inference.conditioning import condition
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
     Descent,
@@ -23,15 +23,15 @@ from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.predictive import Predictive
-from infwidth._inference.search import Limit
-from infwidth._inference.selection import condition
 from infwidth._inference.tasks import Regression
+from infwidth._learning.model import Limit
 from infwidth._linalg.tiles import LowerTiles, sum_of
-from infwidth._memory import MemoryLimit
-from infwidth._preprocessing import FeatureScaling
-from infwidth._regressor import BaseRegressor, noise_of_outputs
-from infwidth._threads import blas_threads, thread_count
-from infwidth._validation import is_number, require_choice, require_positive, shown
+from infwidth._runtime.callbacks import with_callbacks
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.memory import MemoryLimit
+from infwidth._runtime.threads import blas_threads, thread_count
+from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
+from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
 from infwidth.networks import Network
 
 POSTERIORS = ("ensemble", "ntkgp")

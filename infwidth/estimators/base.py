@@ -14,19 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._callbacks import CallbackSupportMixin, Monitor
-from infwidth._inference.classes import ClassMixture, ClassPosterior
-from infwidth._inference.mixture import Mixture
-from infwidth._inference.posterior import Posterior, leave_one_out_bytes
-from infwidth._inference.search import LOG_BOUNDS, Limit, Model, OptimizerFunction, at_bound
-from infwidth._inference.selection import Conditioned, Search, Settings, learning_bytes
-from infwidth._inference.tasks import Task
-from infwidth._linalg.solvers import SOLVERS, solver_class
-from infwidth._linalg.tiles import sum_of
-from infwidth._memory import MemoryLimit, memory_limit, require_memory
-from infwidth._preprocessing import FEATURE_SCALINGS, FeatureScaling, Scaler, with_names
-from infwidth._threads import blas_threads, solver_threads, thread_count
-from infwidth._validation import (
+from infwidth._data.scaling import FEATURE_SCALINGS, FeatureScaling, Scaler, with_names
+from infwidth._data.validation import (
     require_bool,
     require_choice,
     require_count,
@@ -34,7 +23,20 @@ from infwidth._validation import (
     require_positive,
     shown,
 )
-from infwidth._warnings import warn_user
+from infwidth._inference.classes import ClassMixture, ClassPosterior
+from infwidth._inference.conditioning import Conditioned
+from infwidth._inference.mixture import Mixture
+from infwidth._inference.posterior import Posterior, leave_one_out_bytes
+from infwidth._inference.tasks import Task
+from infwidth._learning.climb import LOG_BOUNDS, OptimizerFunction, at_bound
+from infwidth._learning.model import Limit, Model
+from infwidth._learning.search import Search, Settings, learning_bytes
+from infwidth._linalg.solvers import SOLVERS, solver_class
+from infwidth._linalg.tiles import sum_of
+from infwidth._runtime.callbacks import CallbackSupportMixin, Monitor
+from infwidth._runtime.memory import MemoryLimit, memory_limit, require_memory
+from infwidth._runtime.threads import blas_threads, solver_threads, thread_count
+from infwidth._runtime.warnings import warn_user
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP, Network
 from infwidth.networks.base import check_network

@@ -9,17 +9,18 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
-from infwidth._callbacks import with_callbacks
-from infwidth._floating_point import no_floating_point_errors
+from infwidth._data.scaling import FeatureScaling
+from infwidth._data.validation import require_choice, require_dense, require_numbers, require_one_column
+from infwidth._data.weights import ClassWeight, class_weights, row_weights
 from infwidth._inference.classes import ClassMixture
-from infwidth._inference.search import Limit
-from infwidth._inference.selection import condition
+from infwidth._inference.conditioning import condition
 from infwidth._inference.tasks import Classification
-from infwidth._memory import MemoryLimit
-from infwidth._preprocessing import ClassWeight, FeatureScaling, class_weights, row_weights
-from infwidth._threads import blas_threads, thread_count
-from infwidth._validation import require_choice, require_dense, require_numbers, require_one_column
+from infwidth._learning.model import Limit
+from infwidth._runtime.callbacks import with_callbacks
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.memory import MemoryLimit
+from infwidth._runtime.threads import blas_threads, thread_count
+from infwidth.estimators.base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
 from infwidth.networks import Network
 from infwidth.networks.base import LIMITS
 

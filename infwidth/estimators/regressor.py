@@ -8,17 +8,19 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from infwidth._base import ROW_NOISE, BaseInfiniteNet, Seed
-from infwidth._floating_point import no_floating_point_errors
-from infwidth._inference.evidence import log_marginal_likelihood
+from infwidth._data.data import Data
+from infwidth._data.targets import scaled_targets
+from infwidth._data.validation import require_bool, require_numbers
+from infwidth._data.weights import row_weights
+from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Mixture
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.search import Data, Objective, evidence_bytes
-from infwidth._inference.selection import Conditioned
 from infwidth._inference.tasks import Regression
-from infwidth._preprocessing import row_weights, scaled_targets
-from infwidth._threads import blas_threads, thread_count
-from infwidth._validation import require_bool, require_numbers
+from infwidth._learning.evidence import log_marginal_likelihood
+from infwidth._learning.objective import Objective, evidence_bytes
+from infwidth._runtime.floating_point import no_floating_point_errors
+from infwidth._runtime.threads import blas_threads, thread_count
+from infwidth.estimators.base import ROW_NOISE, BaseInfiniteNet, Seed
 from infwidth.networks.theta import checked_theta, theta_of, with_theta
 
 

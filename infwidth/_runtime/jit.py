@@ -1,6 +1,6 @@
 """How numba is used here: without the GIL, without parallel code of its own, cached on disk.
 
-The threads are Python's (``infwidth._threads``): a compiled function works on one block and releases
+The threads are Python's (``infwidth._runtime.threads``): a compiled function works on one block and releases
 the GIL. So there is no numba threading layer to choose, to share or to crash, and the disk cache
 holds plain functions.
 """
@@ -19,7 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.sigutils import normalize_signature
 
-from infwidth._jit_cache import MachineCodeCache
+from infwidth._runtime.jit_cache import MachineCodeCache
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets it from the environment
     raise ImportError(
@@ -88,6 +88,6 @@ def _named_by_source(function, name):
 @cache
 def _source_digest():
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -1,0 +1,152 @@
+"""Climbing the evidence of one network: exact gradients, L-BFGS-B, weak priors.
+
+The variables are the logarithms of the network's free variances and, last, of the noise variances: one for all outputs,
+or one for each. Every variable has a normal prior around its start; the bounds only keep the numbers in range.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError
+from scipy.optimize import minimize
+
+from infwidth._data.validation import shown
+from infwidth._engine.engine import NotFiniteError
+from infwidth._learning.model import Model
+from infwidth._learning.objective import Objective
+from infwidth.networks import Network
+from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_of, with_theta
+
+LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
+AT_BOUND = 1e-3  # distance of a logarithm from its bound
+LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
+MAX_ITERATIONS = 200
+WALL = 10.0  # of a trial point without a kernel, in units of the cost
+MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
+# With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum).
+OptimizerFunction = Callable[[Callable[..., Any], np.ndarray, np.ndarray], tuple[np.ndarray, float]]
+
+
+def climb(
+    objective: Objective,
+    model: Model,
+    *,
+    prior_std: float | None,
+    relevance_std: float,
+    least_noise: float | np.ndarray = 0.0,
+    center: np.ndarray | None = None,
+    optimizer: OptimizerFunction | None = None,
+    deadline: float = np.inf,
+) -> Model:
+    """Return the model that a model leads to.
+
+    Parameters
+    ----------
+    objective : Objective
+    model : Model
+    prior_std : float or None
+        Standard deviation of the logarithms' prior; None means no prior.
+    relevance_std : float
+        Of the prior of input variances, one a feature, in units of ``prior_std``.
+    least_noise : float or ndarray of shape (n_noises,), default=0.0
+        Below which no noise variance goes.
+    center : ndarray of shape (p + n_noises,), optional
+        Its mean; None means the start.
+    optimizer : callable, optional
+        With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
+    deadline : float, default=inf
+        Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
+    """
+    network, noise_variance = model.network, model.noise_variance
+    p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
+    bounds = np.tile(LOG_BOUNDS, (len(start), 1))
+    bounds[p:, 0] = np.clip(np.log(np.maximum(least_noise, LEAST_NOISE)), None, LOG_BOUNDS[1])
+    start = np.clip(start, *bounds.T)
+    center = start if center is None else center
+    precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
+    best: dict[str, Any] = {}
+
+    def cost(theta: np.ndarray, eval_gradient: bool = True) -> tuple[float, np.ndarray] | float:
+        theta = checked_theta(theta, p, len(noise_variance), "the theta of your optimizer")
+        try:
+            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
+        except (NotFiniteError, LinAlgError):
+            if not best:
+                raise
+            total, slope = _wall(theta, best)
+            return (total, slope) if eval_gradient else total
+        pull = precision * (theta - center)
+        total = 0.5 * float(pull @ (theta - center)) - value
+        if total < best.get("cost", np.inf):
+            best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
+        return (total, pull - gradient) if eval_gradient else total
+
+    converged = True
+    if optimizer is None:
+        converged = _minimize(cost, start, bounds, best, deadline)
+    else:
+        found = optimizer(cost, start, bounds)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(found)}.")
+        cost(found[0])
+    return replace(
+        model,
+        network=with_theta(network, best["theta"][:p]),
+        noise_variance=np.exp(best["theta"][p:]) + best["nugget"],
+        evidence=best["value"],
+        converged=converged,
+        center=center,
+    )
+
+
+def _prior_precision(network: Network, n_noises: int, prior_std: float | None, relevance_std: float) -> np.ndarray:
+    """Return the prior's 1/std² of theta and log noise: the variances of many features are held closer together."""
+    if not prior_std:
+        return np.zeros(len(theta_of(network)) + n_noises)
+    groups = [
+        np.full(len(value), relevance_std if len(value) > 1 else 1.0)
+        for value in free_hyperparameters(network).values()
+    ]
+    return (np.concatenate([*groups, np.ones(n_noises)]) * prior_std) ** -2
+
+
+def at_bound(network: Network) -> list[str]:
+    """Return the names of learned variances that ended at the upper bound; at the lower one they are as good as 0."""
+    return [
+        name
+        for name, values in free_hyperparameters(network).items()
+        if np.log(values).max() > LOG_BOUNDS[1] - AT_BOUND
+    ]
+
+
+def _wall(theta: np.ndarray, best: dict[str, Any]) -> tuple[float, np.ndarray]:
+    """Return a cost and its gradient where there is none: so high and so steep that a line search turns back."""
+    away = theta - best["theta"]
+    height = WALL * (1.0 + abs(best["cost"]))
+    return best["cost"] + height * float(1.0 + away @ away), 2.0 * height * away
+
+
+def _minimize(
+    cost: Callable[..., Any], start: np.ndarray, bounds: np.ndarray, best: dict[str, Any], deadline: float
+) -> bool:
+    """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
+    options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
+
+    def stop_in_time(_: np.ndarray) -> None:
+        if time.perf_counter() > deadline:
+            raise StopIteration
+
+    for _ in range(MAX_RUNS):
+        found = minimize(
+            cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=stop_in_time
+        )
+        if found.nit >= MAX_ITERATIONS or time.perf_counter() > deadline:
+            return False
+        downhill = np.clip(found.x - found.jac, *bounds.T) - found.x
+        if np.abs(downhill).max() < STEEP:
+            break
+        start = best["theta"]
+    return True

@@ -1,0 +1,132 @@
+"""Evidence of a network and noise variances given data, with its gradient."""
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from infwidth._data.data import Data
+from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.gradient import program_gradient
+from infwidth._learning.evidence import Evidence, EvidenceFunction
+from infwidth._learning.model import Limit
+from infwidth._linalg.jitter import NUGGETS, first_definite
+from infwidth._linalg.tiles import TILE, LowerTiles, sum_of
+from infwidth._runtime.threads import blas_threads, for_each, solver_threads, thread_count
+from infwidth.networks import Network
+from infwidth.networks.theta import theta_gradient
+
+
+class Objective:
+    """Evidence of a network and noise variances given blocks of data, with its gradient: the sum over the blocks.
+
+    Parameters
+    ----------
+    blocks : list of Data
+    limit : {"nngp", "ntk"}
+    evidence : callable (tiles, Y) -> Evidence
+        ``log_marginal_likelihood`` or ``leave_one_out``.
+    n_jobs : int, optional
+        Threads: of the work on one block, or of several blocks at a time.
+    nuggets : tuple of float, default=NUGGETS
+    """
+
+    def __init__(
+        self,
+        blocks: list[Data],
+        limit: Limit,
+        evidence: EvidenceFunction,
+        n_jobs: int | None = None,
+        nuggets: tuple[float, ...] = NUGGETS,
+    ) -> None:
+        self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
+        self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in blocks]
+
+    def evaluate(self, network: Network, noise_variance: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise.
+
+        Parameters
+        ----------
+        network : Network
+        noise_variance : ndarray of shape (n_noises,)
+        """
+        n_blocks = len(self.blocks)
+        parts: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
+        inside: int | None = 1
+        n_blas = 1
+        if n_blocks == 1:
+            inside, n_blas = self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)
+
+        def work(place: int) -> None:
+            parts[place] = self._evaluate_block(place, network, noise_variance, inside)
+
+        with blas_threads(n_blas):
+            for_each(work, range(n_blocks), 1 if n_blocks == 1 else thread_count(self.n_jobs))
+        values, gradients, nuggets = zip(*(parts[place] for place in range(n_blocks)), strict=True)
+        value, gradient = sum(values), sum_of(gradients)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            raise LinAlgError(
+                "the evidence is not a finite number at a trial point: rescale y (normalize_y=True does), or start "
+                "from a larger noise_variance."
+            )
+        return value, gradient, np.max(nuggets, axis=0)
+
+    def _evaluate_block(
+        self, place: int, network: Network, noise_variance: np.ndarray, n_jobs: int | None
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        data = self.blocks[place]
+        engine = KernelEngine(network.lower(data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=n_jobs)
+        source = KernelSource(engine, engine.rows(data.X), self.limit)
+        total, *spare = self._tiles[place]
+        values, slopes, shares = np.empty((3, data.n_noises))
+        for k, noise in enumerate(noise_variance):
+            tiles, Y = spare[0] if k else total, data.by_noise(data.Y)[:, k]
+            evidence, shares[k] = self._factor(source, noise, Y, data.weight, tiles)
+            values[k], slopes[k] = evidence.value, np.sum(evidence.diagonal() / data.weight)
+            if k:
+                total.add(tiles)  # M of all outputs
+        nuggets = shares * float(np.mean(source.diagonal()))
+        of_differences = differences(data, noise_variance + nuggets)
+        values, slopes = values + of_differences[0], slopes + of_differences[1]
+        total.add_to_diagonal(np.full(len(data.Y), shares @ slopes / len(data.Y)))  # the nuggets follow K
+        gradient = theta_gradient(network, program_gradient(source, total))
+        return float(values.sum()), np.append(gradient, noise_variance * slopes), nuggets
+
+    def _factor(
+        self, source: KernelSource, noise_variance: float, Y: np.ndarray, weight: np.ndarray, tiles: LowerTiles
+    ) -> tuple[Evidence, float]:
+        mean = float(np.mean(source.diagonal()))
+
+        def attempt(share: float) -> Evidence:
+            source.fill(tiles)
+            tiles.add_to_diagonal((noise_variance + share * mean) / weight)
+            return self.evidence(tiles, Y)
+
+        found = first_definite(self.nuggets, attempt)
+        if found is None:
+            raise LinAlgError(
+                "the kernel matrix is not positive definite at a trial point: start from a larger noise_variance."
+            )
+        return found
+
+
+def evidence_bytes(sizes: list[int], n_noises: int, leave_one_out: bool = False, n_threads: int = 1) -> int:
+    """Return the most bytes that an ``Objective`` takes, given the numbers of rows of its blocks."""
+    tiles = min(n_noises, 2) * sum(map(LowerTiles.n_bytes, sizes))
+    if not leave_one_out:
+        return tiles
+    n = max(sizes)
+    return tiles + min(n_threads, len(sizes)) * 8 * (n**2 + 3 * min(n, TILE) ** 2)  # B, and tiles of its products
+
+
+def differences(data: Data, noise_variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log density of the differences between rows that one weight stands for, and its slope in the noise.
+
+    It belongs to the evidence: a row of weight w is w rows (maths 6.6). Both have the shape (n_noises,), as the noise
+    variances have; without noise weights have no effect, and both are 0.
+    """
+    n_outputs, scatter = data.Y.shape[1] // data.n_noises, data.scatter.sum(axis=0)
+    repeats = float(np.sum(data.weight - 1.0)) * n_outputs
+    noisy = noise_variance > 0.0
+    noise = np.where(noisy, noise_variance, 1.0)
+    value = -0.5 * repeats * np.log(2 * np.pi * noise) - 0.5 * n_outputs * np.log(data.weight).sum()
+    slope = 0.5 * (scatter / noise - repeats) / noise
+    return np.where(noisy, value - 0.5 * scatter / noise, 0.0), np.where(noisy, slope, 0.0)

@@ -1,0 +1,1 @@
+"""The estimators, a file each; import them from ``infwidth``."""
