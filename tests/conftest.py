@@ -6,7 +6,7 @@ from classification_cases import NETWORK, X, y
 from numpy.testing import assert_array_equal
 
 from infwidth import InfiniteNetClassifier
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._learning.objective import Objective
 
 
@@ -36,7 +36,7 @@ def refused(monkeypatch):
             own = {"network": cases.NETWORK} | options | parameters
             original = {name: getattr(model, name) for name in own}
             with monkeypatch.context() as patch:
-                patch.setattr(KernelSource, "fill", work)
+                patch.setattr(ProgramSource, "fill", work)
                 patch.setattr(Objective, "evaluate", work)
                 with pytest.raises(error, match=match) as caught:
                     model.set_params(**own).fit(inputs, cases.target(kind) if targets is None else targets, weight)

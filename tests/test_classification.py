@@ -174,7 +174,7 @@ def test_on_many_rows_a_network_with_one_input_variance_is_a_finalist(monkeypatc
         "RELEVANCE_ROWS": 30,
         "WHOLE_ROWS": 40,
         "JUDGED_ROWS": 40,
-        "BLOCK_ROWS": 30,
+        "LEAF_ROWS": 30,
     }.items():
         monkeypatch.setattr(search, name, rows)
     monkeypatch.setattr(base, "AVERAGED_ROWS", 40)

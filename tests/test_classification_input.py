@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from infwidth import InfiniteNetClassifier
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
@@ -301,7 +301,7 @@ def test_too_little_memory_is_said_before_any_kernel(monkeypatch, optimizer, n_m
     def fill(*_):
         raise AssertionError("the kernel was computed")
 
-    monkeypatch.setattr(KernelSource, "fill", fill)
+    monkeypatch.setattr(ProgramSource, "fill", fill)
     needed = n_models * LowerTiles.n_bytes(N) + 2 * LowerTiles.column_bytes(N)  # and leave-one-out
     for max_memory in ("1KB", needed - 1):
         with pytest.raises(MemoryError, match=f"{N} rows needs {needed:,} bytes.*raise max_memory"):

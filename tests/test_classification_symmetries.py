@@ -125,7 +125,7 @@ def test_order_of_rows_does_not_matter():
 
 def test_predictions_do_not_depend_on_blocks(monkeypatch, averaged):
     expected = numbers(averaged)[0]
-    monkeypatch.setattr(posterior, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
+    monkeypatch.setattr(posterior, "BATCH_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
     monkeypatch.setattr(posterior, "MEAN_ROWS", 7)
     assert_allclose(averaged.predict_log_proba(NEW), expected, rtol=1e-10)
     one_by_one = np.concatenate([averaged.predict_log_proba(row[None]) for row in NEW])

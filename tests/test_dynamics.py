@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.linalg import expm
 
 from infwidth import NTKRegressor
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._inference import dynamics
 from infwidth._inference.dynamics import Descent, Spectrum, largest_eigenvalue
 from infwidth.finite import FiniteNetwork
@@ -109,7 +109,7 @@ def test_largest_eigenvalue(n):
     weight = np.linspace(0.1, 3.0, n)
     network = MLP(1)
     engine = KernelEngine(network.lower(3), ntk=True)
-    source = KernelSource(engine, engine.rows(rows), "ntk")
+    source = ProgramSource(engine, engine.rows(rows), "ntk")
     expected = np.linalg.eigvalsh(np.sqrt(np.outer(weight, weight)) * network.ntk(rows))[-1]
     assert_allclose(largest_eigenvalue(source, weight), expected, rtol=1e-8)
 
@@ -119,7 +119,7 @@ def test_largest_eigenvalue_where_the_sum_of_the_rows_is_zero():
     half = np.random.default_rng(0).standard_normal((80, 3))
     rows, network = np.r_[half, -half], MLP(1, "erf", bias_variance=0.0)
     engine = KernelEngine(network.lower(3), ntk=True)
-    source = KernelSource(engine, engine.rows(rows), "ntk")
+    source = ProgramSource(engine, engine.rows(rows), "ntk")
     assert_allclose(largest_eigenvalue(source, np.ones(160)), np.linalg.eigvalsh(network.ntk(rows))[-1], rtol=1e-8)
 
 

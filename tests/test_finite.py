@@ -282,7 +282,7 @@ def test_frozen_layers_stay():
 def test_networks_are_independent_of_their_number_in_a_block(monkeypatch):
     finite = small()
     expected = finite.train(X, np.ones(4), n_steps=20).forward(X)
-    monkeypatch.setattr("infwidth.finite.network.BLOCK", 100)
+    monkeypatch.setattr("infwidth.finite.network.BATCH", 100)
     assert_allclose(finite.train(X, np.ones(4), n_steps=20).forward(X), expected, rtol=1e-12)
 
 

@@ -6,11 +6,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth import NNGPRegressor
 from infwidth._data.data import Data
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._engine.gradient import program_gradient
 from infwidth._engine.tangent import tangents
 from infwidth._inference.posterior import Posterior
-from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.evidence import leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.objective import Objective
 from infwidth._linalg.tiles import LowerTiles
 from infwidth.activations import ACTIVATIONS, Exp, Gaussian, LeakyReLU, Monomial, RectifiedPower, Sin
@@ -50,7 +50,7 @@ def as_tiles(A, tile):
 def adjoint(network, X, M, limit, tile=1024, n_jobs=None):
     """∂/∂theta of Σ_ij M_ij K_ij."""
     engine = KernelEngine(network.lower(X.shape[1]), ntk=limit == "ntk", n_jobs=n_jobs)
-    source = KernelSource(engine, engine.rows(X), limit)
+    source = ProgramSource(engine, engine.rows(X), limit)
     return theta_gradient(network, program_gradient(source, as_tiles(M, tile)))
 
 
@@ -214,7 +214,7 @@ def test_duplicate_antiparallel_and_zero_rows(activation, limit):
     assert_allclose(adjoint(network, X, M, limit), expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out_density])
 @pytest.mark.parametrize("tile", [13, 1024])
 def test_evidence_and_its_matrix(evidence, tile):
     """dL = Σ M_ij dA_ij for a symmetric change of A."""
@@ -232,7 +232,7 @@ def test_evidence_and_its_matrix(evidence, tile):
 def test_values_of_the_evidence():
     X, Y = inputs(25), np.random.default_rng(3).standard_normal((25, 2))
     engine = KernelEngine(MLP().lower(N_FEATURES))
-    source = KernelSource(engine, engine.rows(X), "nngp")
+    source = ProgramSource(engine, engine.rows(X), "nngp")
     posterior = Posterior(source, Y, np.array([0.3]), np.ones(25))
     A = MLP().nngp(X) + 0.3 * np.eye(25)
     assert_allclose(
@@ -240,11 +240,11 @@ def test_values_of_the_evidence():
     )
     mean, latent = posterior.leave_one_out(free_mean=True)
     density = -0.5 * np.log(2 * np.pi * (latent + 0.3)) - 0.5 * (Y - mean) ** 2 / (latent + 0.3)
-    assert_allclose(leave_one_out(as_tiles(A, 10), Y).value, density.sum(), rtol=1e-12)
+    assert_allclose(leave_one_out_density(as_tiles(A, 10), Y).value, density.sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_noises", [1, 2, 4])
-@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out_density])
 def test_objective_gradient(evidence, n_noises):
     """With nuggets that follow the kernel, row weights, and four outputs that share noise variances or do not."""
     rng = np.random.default_rng(0)
@@ -262,7 +262,7 @@ def test_objective_gradient(evidence, n_noises):
     assert_allclose(actual, expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out_density])
 def test_objective_is_the_sum_over_outputs(evidence):
     rng = np.random.default_rng(0)
     X, Y, weight = inputs(40), rng.standard_normal((40, 3)), rng.uniform(0.5, 3.0, 40)

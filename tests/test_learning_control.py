@@ -81,7 +81,7 @@ def test_a_limit_of_time_ends_learning(evaluated):
 STAGES = {
     "all rows at once": {},
     "growing subsets": {"SCREENING_ROWS": 20, "RELEVANCE_ROWS": 30},
-    "blocks": {"SCREENING_ROWS": 10, "RELEVANCE_ROWS": 15, "WHOLE_ROWS": 15, "BLOCK_ROWS": 10},
+    "blocks": {"SCREENING_ROWS": 10, "RELEVANCE_ROWS": 15, "WHOLE_ROWS": 15, "LEAF_ROWS": 10},
 }
 
 

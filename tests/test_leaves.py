@@ -1,4 +1,4 @@
-"""Learning on blocks of neighbouring rows."""
+"""Learning on found of neighbouring rows."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth import NNGPRegressor
 from infwidth._data.data import Data
-from infwidth._data.leaves import neighbouring_blocks
+from infwidth._data.leaves import leaves
 from infwidth._learning import search
-from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.evidence import leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.objective import Objective
 from infwidth.networks import MLP
 
@@ -20,24 +20,24 @@ def data(n, seed=0):
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 1), (10, 3), (100, 100), (101, 13), (64, 8)])
-def test_blocks_are_a_partition_of_even_sizes(n, size):
-    blocks = neighbouring_blocks(data(n).X, size)
-    assert_array_equal(np.sort(np.concatenate(blocks)), np.arange(n))
-    sizes = [len(rows) for rows in blocks]
+def test_leaves_are_a_partition_of_even_sizes(n, size):
+    found = leaves(data(n).X, size)
+    assert_array_equal(np.sort(np.concatenate(found)), np.arange(n))
+    sizes = [len(rows) for rows in found]
     assert max(sizes) == sizes[0] <= size
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_blocks_are_neighbours_along_the_widest_feature():
+def test_leaves_are_neighbours_along_the_widest_feature():
     X = np.column_stack([np.arange(8.0)[::-1], np.zeros(8)])
-    assert_array_equal(neighbouring_blocks(X, 4), [[4, 5, 6, 7], [0, 1, 2, 3]])
-    assert len(neighbouring_blocks(np.zeros((9, 3)), 4)) == 4  # equal rows are split all the same
+    assert_array_equal(leaves(X, 4), [[4, 5, 6, 7], [0, 1, 2, 3]])
+    assert len(leaves(np.zeros((9, 3)), 4)) == 4  # equal rows are split all the same
 
 
-@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out])
-def test_objective_is_the_sum_over_blocks(evidence):
+@pytest.mark.parametrize("evidence", [log_marginal_likelihood, leave_one_out_density])
+def test_objective_is_the_sum_over_found(evidence):
     whole = data(60)
-    parts = [whole.take(rows) for rows in neighbouring_blocks(whole.X, 20)]
+    parts = [whole.take(rows) for rows in leaves(whole.X, 20)]
     network = MLP(2, "erf", input_variance=[0.5, 2.0])
     both = Objective(parts, "nngp", evidence, n_jobs=2).evaluate(network, np.array([0.1]))
     single = [Objective([part], "nngp", evidence).evaluate(network, np.array([0.1])) for part in parts]
@@ -46,7 +46,7 @@ def test_objective_is_the_sum_over_blocks(evidence):
     assert both[2] == max(nugget for _, _, nugget in single)
 
 
-def test_blocks_show_what_varies_on_short_distances(monkeypatch):
+def test_found_show_what_varies_on_short_distances(monkeypatch):
     """A wave with a period of 0.16 on a trend: a random 60 of 600 rows have one in 0.03, a block one in 0.003."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (600, 1))
@@ -58,7 +58,7 @@ def test_blocks_show_what_varies_on_short_distances(monkeypatch):
     network, few = MLP(1, "erf"), {"max_optimizer_samples": 60, "random_state": 0}
     scattered = NNGPRegressor(network, **few).fit(x, y)
     monkeypatch.setattr(search, "WHOLE_ROWS", 59)
-    monkeypatch.setattr(search, "BLOCK_ROWS", 30)
+    monkeypatch.setattr(search, "LEAF_ROWS", 30)
     dense = NNGPRegressor(network, **few).fit(x, y)
     grid = np.linspace(-1, 1, 200)[:, None]
     errors = [np.sqrt(np.mean((model.predict(grid) - target(grid)) ** 2)) for model in (dense, scattered)]

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import KFold, cross_val_score
 
 from infwidth import NNGPRegressor, NTKRegressor
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._inference import ensemble, posterior
 from infwidth._inference.dynamics import DENSE_BYTES
 from infwidth._linalg.cholesky import Cholesky
@@ -701,7 +701,7 @@ def test_threads_and_pickle_and_clone(options):
 def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = everything(model, NEW)
-    monkeypatch.setattr(posterior, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
+    monkeypatch.setattr(posterior, "BATCH_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
     monkeypatch.setattr(posterior, "MEAN_ROWS", 9)
     for actual, whole in zip(everything(model, NEW), expected, strict=True):
         close(actual, whole, rtol=1e-11)
@@ -729,7 +729,7 @@ def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
 def test_std_never_forms_the_matrix_of_the_new_rows(options, monkeypatch):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = np.sqrt(np.diag(model.predict(NEW, return_cov=True)[1]))
-    monkeypatch.setattr(KernelSource, "full", forbidden)
+    monkeypatch.setattr(ProgramSource, "full", forbidden)
     close(model.predict(NEW, return_std=True)[1], expected)
     close(model.predict_std(NEW), expected)
 
@@ -746,7 +746,7 @@ def forbidden(*_, **__):
 @pytest.mark.parametrize("optimizer", [None, "lml"])
 def test_too_little_memory_is_said_before_any_kernel(options, optimizer, monkeypatch):
     for name in ("fill", "full"):
-        monkeypatch.setattr(KernelSource, name, forbidden)
+        monkeypatch.setattr(ProgramSource, name, forbidden)
     n_models = 1 if optimizer is None else 5
     needed = (DENSE_BYTES + 8 * (n_models - 1)) * len(X) ** 2 + 2 * n_models * LowerTiles.n_bytes(len(X))
     ask = partial(NTKRegressor, optimizer=optimizer, **options)
@@ -759,7 +759,7 @@ def test_too_little_memory_is_said_before_any_kernel(options, optimizer, monkeyp
 
 def test_stages_after_the_end_say_what_they_need(monkeypatch):
     model = NTKRegressor(NETWORK, optimizer=None, max_memory=DENSE_BYTES * 120**2 - 1).fit(X, y)
-    monkeypatch.setattr(KernelSource, "full", forbidden)
+    monkeypatch.setattr(ProgramSource, "full", forbidden)
     for ask in (
         lambda: list(model.staged_predict(NEW, [1.0])),
         lambda: list(model.staged_predict(NEW, [1.0], return_std=True)),
@@ -829,7 +829,7 @@ def test_a_network_that_is_none():
 
 
 def test_a_bad_learning_rate_is_refused_before_learning(monkeypatch):
-    monkeypatch.setattr(KernelSource, "fill", forbidden)
+    monkeypatch.setattr(ProgramSource, "fill", forbidden)
     with pytest.raises(ValueError, match="multiple of learning_rate"):
         NTKRegressor(training_time=1.0, learning_rate=0.3).fit(XM, YM)
 

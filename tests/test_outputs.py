@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_linnerud, make_friedman1
 
 from infwidth import NNGPRegressor, NTKRegressor
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
 from infwidth.metrics import interval_coverage
@@ -248,7 +248,7 @@ def test_all_factors_are_in_the_plan_of_memory(monkeypatch, ask, n_matrices, noi
     def fill(*_):
         raise AssertionError("the kernel was computed")
 
-    monkeypatch.setattr(KernelSource, "fill", fill)
+    monkeypatch.setattr(ProgramSource, "fill", fill)
     optimizer, last = (None, YM[:, 0]) if isinstance(noise_variance, list) else ("lml", np.zeros(20))
     needed = n_matrices * LowerTiles.n_bytes(20)
     model = ask(ERF, optimizer=optimizer, noise_variance=noise_variance, max_memory=needed - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._engine.gradient import ProgramGradient, gradient_shape, program_gradient
 from infwidth._engine.tangent import tangents
 from infwidth._linalg.tiles import LowerTiles
@@ -516,7 +516,7 @@ def adjoint(program, Z, M, limit):
     for i in range(tiles.n_blocks):
         for j in range(i + 1):
             tiles[i, j][:] = M[tiles.rows(i), tiles.rows(j)]
-    return program_gradient(KernelSource(engine, engine.rows(Z), limit), tiles)
+    return program_gradient(ProgramSource(engine, engine.rows(Z), limit), tiles)
 
 
 limits = pytest.mark.parametrize("limit", ["nngp", "ntk"])

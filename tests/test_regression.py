@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from infwidth import NNGPRegressor
 from infwidth._engine import engine
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._inference import posterior
 from infwidth._linalg.cholesky import Cholesky
 from infwidth.kernels import NNGPKernel
@@ -280,7 +280,7 @@ def test_mean_alone_needs_no_solve(monkeypatch):
     model = NNGPRegressor(optimizer=None).fit(X, y)
     expected = model.predict(NEW, return_std=True)[0]
     monkeypatch.setattr(Cholesky, "half_solve", forbidden)
-    monkeypatch.setattr(KernelSource, "full", forbidden)
+    monkeypatch.setattr(ProgramSource, "full", forbidden)
     close(model.predict(NEW), expected, rtol=1e-12)
     for ask in (model.predict_std, partial(model.predict, return_std=True), partial(model.predict, return_cov=True)):
         with pytest.raises(AssertionError, match="not asked for"):
@@ -290,7 +290,7 @@ def test_mean_alone_needs_no_solve(monkeypatch):
 def test_std_never_forms_the_matrix_of_the_new_rows(monkeypatch):
     model = NNGPRegressor(optimizer=None).fit(X, y)
     expected = np.sqrt(np.diag(model.predict(NEW, return_cov=True)[1]))
-    monkeypatch.setattr(KernelSource, "full", forbidden)
+    monkeypatch.setattr(ProgramSource, "full", forbidden)
     close(model.predict(NEW, return_std=True)[1], expected)
     close(model.predict_std(NEW), expected)
     model.loo_predict()
@@ -299,7 +299,7 @@ def test_std_never_forms_the_matrix_of_the_new_rows(monkeypatch):
 def test_predictions_do_not_depend_on_blocks(monkeypatch):
     model = NNGPRegressor(optimizer=None).fit(X, y)
     expected = everything(model, NEW)
-    monkeypatch.setattr(posterior, "BLOCK_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
+    monkeypatch.setattr(posterior, "BATCH_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
     monkeypatch.setattr(posterior, "MEAN_ROWS", 9)
     monkeypatch.setattr(engine, "COLUMNS", 40)
     monkeypatch.setattr(engine, "PANEL", 6)
@@ -311,7 +311,7 @@ def test_predictions_do_not_depend_on_blocks(monkeypatch):
 def test_memory_does_not_grow_with_the_new_rows(monkeypatch):
     many = np.tile(NEW, (500, 1))  # 20 000 rows: their kernel with the training rows has 24 MB
     model = NNGPRegressor(optimizer=None).fit(X, y)
-    monkeypatch.setattr(posterior, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(posterior, "BATCH_BYTES", 2**20)
     monkeypatch.setattr(posterior, "MEAN_ROWS", 1000)
     tracemalloc.start()
     try:

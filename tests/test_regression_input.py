@@ -13,7 +13,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 
 from infwidth import NNGPRegressor
-from infwidth._engine.engine import KernelSource
+from infwidth._engine.engine import ProgramSource
 from infwidth._linalg.tiles import LowerTiles
 from infwidth._runtime import threads
 from infwidth.networks import MLP
@@ -266,7 +266,7 @@ def test_too_little_memory_is_said_before_any_kernel(monkeypatch):
     def fill(*_):
         raise AssertionError("the kernel was computed")
 
-    monkeypatch.setattr(KernelSource, "fill", fill)
+    monkeypatch.setattr(ProgramSource, "fill", fill)
     needed = LowerTiles.n_bytes(len(X))
     with pytest.raises(MemoryError, match=f"100 rows needs {needed:,} bytes.*raise max_memory"):
         NNGPRegressor(optimizer=None, max_memory=needed - 1).fit(X, y)
@@ -279,7 +279,7 @@ def test_indefinite_kernel_names_the_noise(monkeypatch):
         for i0, j0, tile in tiles:
             tile[:] = -np.eye(*tile.shape) if i0 == j0 else 0.0
 
-    monkeypatch.setattr(KernelSource, "fill", fill)
+    monkeypatch.setattr(ProgramSource, "fill", fill)
     with (
         pytest.warns(LinAlgWarning, match="not positive definite"),
         pytest.raises(LinAlgError, match="raise noise_variance"),

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from infwidth import NNGPRegressor
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._linalg.solver import Solver
 from infwidth._linalg.solvers import SOLVERS, solver_class
 from infwidth.networks import MLP
@@ -20,7 +20,7 @@ A = MLP().nngp(X) + np.diag(NOISE)
 @pytest.fixture(params=SOLVERS)
 def solver(request):
     engine = KernelEngine(MLP().lower(3))
-    made, jitter = solver_class(request.param).of(KernelSource(engine, engine.rows(X), "nngp"), NOISE)
+    made, jitter = solver_class(request.param).of(ProgramSource(engine, engine.rows(X), "nngp"), NOISE)
     assert jitter == 0.0
     return made
 

@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 from _measure import alternate
 
-from infwidth._engine.engine import PANEL, KernelEngine, KernelSource
+from infwidth._engine.engine import PANEL, KernelEngine, ProgramSource
 from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
@@ -70,7 +70,7 @@ def main():
         network = MLP(depth, activation, weight_variance=2.25, bias_variance=0.01)
         engine = KernelEngine(network.lower(args.d), ntk=True)
         rows = engine.rows(X)
-        source = KernelSource(engine, rows, "ntk")
+        source = ProgramSource(engine, rows, "ntk")
         pairs = list(zip(tiles, more_tiles, strict=True))
         functions = {
             "ntk full": lambda network=network: network.ntk(X),

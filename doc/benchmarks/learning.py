@@ -16,7 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from infwidth._data.data import Data
-from infwidth._learning.evidence import leave_one_out, log_marginal_likelihood
+from infwidth._learning.evidence import leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.objective import Objective
 from infwidth.networks import MLP
 
@@ -48,7 +48,7 @@ def against_inverse(n, repeats):
 
     runs = {"copy": copy, "inverse": inverse}
     for d in (3, 30, 300):
-        for evidence in (log_marginal_likelihood, leave_one_out):
+        for evidence in (log_marginal_likelihood, leave_one_out_density):
             runs[f"{evidence.__name__}, {d} features"] = evidence_and_gradient(MLP(3, ard=True), *table(n, d), evidence)
     seconds = alternate(runs, repeats)
     bare = seconds["inverse"] - seconds["copy"]

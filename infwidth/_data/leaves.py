@@ -1,10 +1,10 @@
-"""Blocks of neighbouring rows: a part of the data that is as dense as the whole."""
+"""Leaves of a tree that halves the rows: neighbours, each leaf as dense as the whole."""
 
 import numpy as np
 
 
-def neighbouring_blocks(X: np.ndarray, size: int) -> list[np.ndarray]:
-    """Halve the rows at the median of the widest feature, again and again, down to blocks of at most ``size`` rows.
+def leaves(X: np.ndarray, size: int) -> list[np.ndarray]:
+    """Halve the rows at the median of the widest feature, again and again, down to leaves of at most ``size`` rows.
 
     Parameters
     ----------
@@ -14,16 +14,16 @@ def neighbouring_blocks(X: np.ndarray, size: int) -> list[np.ndarray]:
     Returns
     -------
     list of ndarray
-        Sorted places of the rows of each block; they differ in length by one at most.
+        Sorted indices of the rows of each leaf; they differ in length by one at most.
     """
-    blocks = [np.arange(len(X))]
-    while len(blocks[0]) > size:
-        blocks = [half for rows in blocks for half in _halves(X, rows)]
-    return [np.sort(rows) for rows in blocks]
+    found = [np.arange(len(X))]
+    while len(found[0]) > size:
+        found = [half for rows in found for half in halves(X, rows)]
+    return [np.sort(rows) for rows in found]
 
 
-def _halves(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and the upper half of the rows; the larger first, so that the first block is the largest."""
+def halves(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and the upper half of some rows; the larger first, so that the first leaf is the largest."""
     widest = np.argmax(np.var(X[rows], axis=0))
     ordered = rows[np.argsort(X[rows, widest], kind="stable")]
     middle = (len(rows) + 1) // 2

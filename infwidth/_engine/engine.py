@@ -93,7 +93,7 @@ class KernelEngine:
             for_each(function, items, thread_count(self.n_jobs))
 
 
-class KernelSource:
+class ProgramSource:
     """One kernel of a set of rows, in the pieces that solvers and predictions ask for.
 
     Parameters

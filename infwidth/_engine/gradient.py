@@ -36,7 +36,7 @@ def program_gradient(source, tiles):
 
     Parameters
     ----------
-    source : KernelSource
+    source : ProgramSource
         The kernel whose limit says which matrix L depends on.
     tiles : iterable of (first row, first column, Fortran-ordered array)
         Lower triangle of the symmetric matrix of partial derivatives.

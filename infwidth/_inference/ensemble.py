@@ -19,10 +19,10 @@ from infwidth._inference.dynamics import DENSE_BYTES, Descent, Spectrum
 from infwidth._inference.posterior import (
     Posterior,
     at_least_rounding,
+    batches,
     copies,
-    kernel_blocks,
+    kernel_batches,
     process_mean,
-    row_blocks,
 )
 from infwidth._inference.source import KernelSource
 from infwidth._linalg.tiles import Blocks, LowerTiles, sum_of
@@ -99,10 +99,10 @@ class Ensemble:
         weights = [self._filters(time)[:, self.groups.group] * target for time in times]
         basis = spectrum.root[:, None] * spectrum.vectors
         means = np.empty((len(times), len(X), self.Y.shape[1]))
-        for block in kernel_blocks(len(X), self.source):
-            projected = self.source.dot(self.source.rows(X[block]), basis)
+        for batch in kernel_batches(len(X), self.source):
+            projected = self.source.dot(self.source.rows(X[batch]), basis)
             for mean, weight in zip(means, weights, strict=True):
-                mean[block] = projected @ weight
+                mean[batch] = projected @ weight
         return means
 
     def staged_fit(self, times: Sequence[float]) -> list[np.ndarray]:
@@ -122,15 +122,15 @@ class Ensemble:
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of a trained network's outputs, shape (m, n_outputs) each."""
         mean, variance = np.empty((2, len(X), self.Y.shape[1]))
-        for block in kernel_blocks(len(X), self.source):
-            rows = self.source.rows(X[block])
+        for batch in kernel_batches(len(X), self.source):
+            rows = self.source.rows(X[batch])
             cross, prior = (self.tiles.empty_blocks(len(rows.inputs)) for _ in range(2))
             self.source.fill_cross(rows, self.tiles.placed(cross), prior)
-            mean[block] = self.tiles.transposed_product(cross, self.alpha)
+            mean[batch] = self.tiles.transposed_product(cross, self.alpha)
             parts = zip(self._smoothed(cross), copies(prior, len(self.ridges)), self.groups.outputs, strict=True)
             for weights, rest, outputs in parts:
                 self._subtract_prior(weights, rest)
-                variance[block, outputs] = _variance(rows.nngp, weights, rest)[:, None]
+                variance[batch, outputs] = _variance(rows.nngp, weights, rest)[:, None]
         return mean, variance
 
     def mean_and_covariances(self, X: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -159,7 +159,7 @@ class Ensemble:
     def _add_covariance(self, X: np.ndarray, prior: np.ndarray, weights: Blocks, covariance: np.ndarray) -> None:
         """Add to the covariance of the start what training does to it, given A(x)ᵀ as blocks."""
         variance = np.empty(len(X))
-        for columns in row_blocks(len(X), COVARIANCE_COLUMNS):
+        for columns in batches(len(X), COVARIANCE_COLUMNS):
             own, rest = [block[:, columns] for block in weights], self.tiles.empty_blocks(len(X[columns]))
             self.prior.fill_cross(self.source.rows(X[columns]), self.tiles.placed(rest))
             self._subtract_prior(own, rest)

@@ -15,7 +15,7 @@ from infwidth._linalg.solvers import solver_class
 from infwidth._linalg.tiles import Blocks, LowerTiles
 from infwidth._runtime.memory import MemoryLimit
 
-BLOCK_BYTES = 128 * 2**20  # of the kernel between training rows and a block of new rows
+BATCH_BYTES = 128 * 2**20  # of the kernel between training rows and a batch of new rows
 FAINT = 1e6  # times its prior variance: a larger noise of a row hides its variance in rounding
 MEAN_ROWS = 16384  # new rows that are prepared at a time where only the mean is asked for
 
@@ -158,8 +158,8 @@ class Posterior:
         With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
         """
         parts = [
-            self._mean_and_variance(self.source.own.take(places[block]))
-            for block in kernel_blocks(len(places), self.source)
+            self._mean_and_variance(self.source.own.take(places[batch]))
+            for batch in kernel_batches(len(places), self.source)
         ]
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
         share = variance / self.noise[places][:, self.groups.group]
@@ -178,8 +178,8 @@ class Posterior:
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the latent function, shape (m, n_outputs) each (RW 2.26)."""
         mean, variance = np.empty((2, len(X), self.Y.shape[1]))
-        for block in kernel_blocks(len(X), self.source):
-            mean[block], variance[block] = self._mean_and_variance(self.source.rows(X[block]))
+        for batch in kernel_batches(len(X), self.source):
+            mean[batch], variance[batch] = self._mean_and_variance(self.source.rows(X[batch]))
         return mean, variance
 
     def _mean_and_variance(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -273,16 +273,16 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 def process_mean(source: KernelSource, alpha: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Return the kernel of new inputs with the training rows times alpha, shape (m, n_outputs)."""
     mean = np.empty((len(X), alpha.shape[1]))
-    for block in row_blocks(len(X), MEAN_ROWS):
-        mean[block] = source.dot(source.rows(X[block]), alpha)
+    for batch in batches(len(X), MEAN_ROWS):
+        mean[batch] = source.dot(source.rows(X[batch]), alpha)
     return mean
 
 
-def kernel_blocks(n: int, source: KernelSource) -> list[slice]:
-    """Return slices of n new rows whose kernel with the source's rows fits into ``BLOCK_BYTES``."""
-    return row_blocks(n, max(1, BLOCK_BYTES // (8 * source.n)))
+def kernel_batches(n: int, source: KernelSource) -> list[slice]:
+    """Return slices of n new rows whose kernel with the source's rows fits into ``BATCH_BYTES``."""
+    return batches(n, max(1, BATCH_BYTES // (8 * source.n)))
 
 
-def row_blocks(n: int, size: int) -> list[slice]:
+def batches(n: int, size: int) -> list[slice]:
     """Return slices of at most ``size`` of n rows."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -13,10 +13,10 @@ from infwidth._data.coding import ClassCoding
 from infwidth._data.data import Data
 from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, transform
 from infwidth._data.targets import informative_share, least_noise
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._inference.classes import ClassPosterior, Labels
 from infwidth._inference.posterior import Posterior
-from infwidth._learning.evidence import EvidenceFunction, leave_one_out, log_marginal_likelihood
+from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.model import Limit, Model, merit
 from infwidth._learning.objective import differences
 from infwidth._runtime.memory import MemoryLimit
@@ -81,13 +81,13 @@ class Task(ABC, Generic[Law]):
     @property
     def learned_by(self) -> EvidenceFunction:
         """The objective of learning: see ``Objective``."""
-        return leave_one_out if self.by_leave_one_out else log_marginal_likelihood
+        return leave_one_out_density if self.by_leave_one_out else log_marginal_likelihood
 
-    def source(self, model: Model) -> KernelSource:
+    def source(self, model: Model) -> ProgramSource:
         """Return the kernel of a model, of the rows in use."""
         X = self.datasets[model.scaling].X
         engine = KernelEngine(model.network.lower(X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
-        return KernelSource(engine, engine.rows(X), self.limit)
+        return ProgramSource(engine, engine.rows(X), self.limit)
 
     def process(self, model: Model) -> Posterior:
         """Return the Gaussian process of a model, conditioned on the rows."""

@@ -49,7 +49,7 @@ def log_marginal_likelihood(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     return Evidence(value, inverse)
 
 
-def leave_one_out(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
+def leave_one_out_density(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     """Return the leave-one-out log predictive density (RW 5.4.2), summed over outputs, and its ∂/∂A.
 
     The mean of the targets is not known (maths 6.21): B = A⁻¹ - s b bᵀ with b = A⁻¹ 1, and α = B Y. With r_i = α_i/B_ii

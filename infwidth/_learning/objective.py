@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._data.data import Data
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._engine.gradient import program_gradient
 from infwidth._learning.evidence import Evidence, EvidenceFunction
 from infwidth._learning.model import Limit
@@ -16,29 +16,30 @@ from infwidth.networks.theta import theta_gradient
 
 
 class Objective:
-    """Evidence of a network and noise variances given blocks of data, with its gradient: the sum over the blocks.
+    """Evidence of a network and noise variances given parts of the rows, with its gradient: the sum over the parts.
 
     Parameters
     ----------
-    blocks : list of Data
+    datasets : list of Data
+        The parts, which are taken as independent.
     limit : {"nngp", "ntk"}
     evidence : callable (tiles, Y) -> Evidence
-        ``log_marginal_likelihood`` or ``leave_one_out``.
+        ``log_marginal_likelihood`` or ``leave_one_out_density``.
     n_jobs : int, optional
-        Threads: of the work on one block, or of several blocks at a time.
+        Threads: of the work on one part, or of several parts at a time.
     nuggets : tuple of float, default=NUGGETS
     """
 
     def __init__(
         self,
-        blocks: list[Data],
+        datasets: list[Data],
         limit: Limit,
         evidence: EvidenceFunction,
         n_jobs: int | None = None,
         nuggets: tuple[float, ...] = NUGGETS,
     ) -> None:
-        self.blocks, self.limit, self.evidence, self.n_jobs, self.nuggets = blocks, limit, evidence, n_jobs, nuggets
-        self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in blocks]
+        self.datasets, self.limit, self.evidence, self.n_jobs, self.nuggets = datasets, limit, evidence, n_jobs, nuggets
+        self._tiles = [[LowerTiles(len(data.Y)) for _ in range(min(data.n_noises, 2))] for data in datasets]
 
     def evaluate(self, network: Network, noise_variance: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Return the evidence, its gradient with respect to theta and log noise, and what was added to the noise.
@@ -48,19 +49,19 @@ class Objective:
         network : Network
         noise_variance : ndarray of shape (n_noises,)
         """
-        n_blocks = len(self.blocks)
-        parts: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
+        n_parts = len(self.datasets)
+        found: dict[int, tuple[float, np.ndarray, np.ndarray]] = {}
         inside: int | None = 1
         n_blas = 1
-        if n_blocks == 1:
-            inside, n_blas = self.n_jobs, solver_threads(len(self.blocks[0].Y), self.n_jobs)
+        if n_parts == 1:
+            inside, n_blas = self.n_jobs, solver_threads(len(self.datasets[0].Y), self.n_jobs)
 
-        def work(place: int) -> None:
-            parts[place] = self._evaluate_block(place, network, noise_variance, inside)
+        def work(part: int) -> None:
+            found[part] = self._evaluate_part(part, network, noise_variance, inside)
 
         with blas_threads(n_blas):
-            for_each(work, range(n_blocks), 1 if n_blocks == 1 else thread_count(self.n_jobs))
-        values, gradients, nuggets = zip(*(parts[place] for place in range(n_blocks)), strict=True)
+            for_each(work, range(n_parts), 1 if n_parts == 1 else thread_count(self.n_jobs))
+        values, gradients, nuggets = zip(*(found[part] for part in range(n_parts)), strict=True)
         value, gradient = sum(values), sum_of(gradients)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             raise LinAlgError(
@@ -69,13 +70,13 @@ class Objective:
             )
         return value, gradient, np.max(nuggets, axis=0)
 
-    def _evaluate_block(
-        self, place: int, network: Network, noise_variance: np.ndarray, n_jobs: int | None
+    def _evaluate_part(
+        self, part: int, network: Network, noise_variance: np.ndarray, n_jobs: int | None
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        data = self.blocks[place]
+        data = self.datasets[part]
         engine = KernelEngine(network.lower(data.X.shape[1]), ntk=self.limit == "ntk", n_jobs=n_jobs)
-        source = KernelSource(engine, engine.rows(data.X), self.limit)
-        total, *spare = self._tiles[place]
+        source = ProgramSource(engine, engine.rows(data.X), self.limit)
+        total, *spare = self._tiles[part]
         values, slopes, shares = np.empty((3, data.n_noises))
         for k, noise in enumerate(noise_variance):
             tiles, Y = spare[0] if k else total, data.by_noise(data.Y)[:, k]
@@ -91,7 +92,7 @@ class Objective:
         return float(values.sum()), np.append(gradient, noise_variance * slopes), nuggets
 
     def _factor(
-        self, source: KernelSource, noise_variance: float, Y: np.ndarray, weight: np.ndarray, tiles: LowerTiles
+        self, source: ProgramSource, noise_variance: float, Y: np.ndarray, weight: np.ndarray, tiles: LowerTiles
     ) -> tuple[Evidence, float]:
         mean = float(np.mean(source.diagonal()))
 
@@ -108,10 +109,10 @@ class Objective:
         return found
 
 
-def evidence_bytes(sizes: list[int], n_noises: int, leave_one_out: bool = False, n_threads: int = 1) -> int:
-    """Return the most bytes that an ``Objective`` takes, given the numbers of rows of its blocks."""
+def evidence_bytes(sizes: list[int], n_noises: int, by_leave_one_out: bool = False, n_threads: int = 1) -> int:
+    """Return the most bytes that an ``Objective`` takes, given the numbers of rows of its parts."""
     tiles = min(n_noises, 2) * sum(map(LowerTiles.n_bytes, sizes))
-    if not leave_one_out:
+    if not by_leave_one_out:
         return tiles
     n = max(sizes)
     return tiles + min(n_threads, len(sizes)) * 8 * (n**2 + 3 * min(n, TILE) ** 2)  # B, and tiles of its products

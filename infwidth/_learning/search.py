@@ -5,8 +5,8 @@
    and the best of those with the other scaling too: what is best with one common variance need not be best with single
    ones. Networks with one common variance compete further where ``keep_common`` says so.
 3. *Refinement*, all rows up to ``WHOLE_ROWS``: those with the largest evidence of these rows, most of which they were
-   not learned on. Many more rows are split into blocks of neighbours, whose evidence is summed: each network on some of
-   the blocks, then the best on as many as are asked for. A random subset of that size has gaps where all rows have
+   not learned on. Many more rows are split into leaves of neighbours, whose evidence is summed: each network on some of
+   the leaves, then the best on as many as are asked for. A random subset of that size has gaps where all rows have
    none, and would not show what varies on short distances. Up to ``JUDGED_ROWS`` the evidence of all rows decides
    whether that was any better.
 
@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._data.data import Data
-from infwidth._data.leaves import neighbouring_blocks
+from infwidth._data.leaves import leaves
 from infwidth._engine.engine import NotFiniteError
 from infwidth._learning.climb import OptimizerFunction, climb
 from infwidth._learning.evidence import EvidenceFunction
@@ -33,7 +33,7 @@ from infwidth._runtime.threads import thread_count
 from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
-SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, BLOCK_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
+SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, LEAF_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
 
 
 @dataclass(frozen=True)
@@ -185,28 +185,28 @@ class Search:
                 self.in_time = False
                 break
             with self.monitor.task(f"learn {model.network}"):
-                blocks = [self.datasets[model.scaling].take(rows) for rows in groups]
-                improved.append(self._best_climb(blocks, model, n_restarts, resume))
+                datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
+                improved.append(self._best_climb(datasets, model, n_restarts, resume))
             total, found = sum(map(len, groups)), improved[-1]
             self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {total} rows")
         return sorted(improved, key=merit, reverse=True)
 
     def _groups(self, model: Model, n_rows: int) -> list[np.ndarray]:
-        """Return the rows of each block, about ``n_rows`` in all; the model says which rows are neighbours."""
+        """Return the rows of each part, about ``n_rows`` in all; the model says which rows are neighbours."""
         if n_rows <= WHOLE_ROWS:
             return [np.sort(self.order[:n_rows])]
         X = self.datasets[model.scaling].X
-        blocks = neighbouring_blocks(X * np.sqrt(model.network.input_variances(X.shape[1])), BLOCK_ROWS)
-        n_blocks = min(len(blocks), -(-n_rows // len(blocks[0])))
-        return [blocks[place] for place in self.random_state.permutation(len(blocks))[:n_blocks]]
+        found = leaves(X * np.sqrt(model.network.input_variances(X.shape[1])), LEAF_ROWS)
+        n_leaves = min(len(found), -(-n_rows // len(found[0])))
+        return [found[leaf] for leaf in self.random_state.permutation(len(found))[:n_leaves]]
 
-    def _objective(self, blocks: list[Data]) -> Objective:
-        return Objective(blocks, self.task.limit, self.task.learned_by, self.task.n_jobs)
+    def _objective(self, datasets: list[Data]) -> Objective:
+        return Objective(datasets, self.task.limit, self.task.learned_by, self.task.n_jobs)
 
-    def _best_climb(self, blocks: list[Data], start: Model, n_restarts: int, resume: bool) -> Model:
+    def _best_climb(self, datasets: list[Data], start: Model, n_restarts: int, resume: bool) -> Model:
         """Climb from the start, and from random models around it; return the best."""
         settings = self.settings
-        objective = self._objective(blocks)
+        objective = self._objective(datasets)
         starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(
@@ -227,7 +227,7 @@ class Search:
 def learning_bytes(n: int, n_noises: int, max_rows: int, leave_one_out: bool, n_jobs: int | None) -> int:
     """Return the most bytes that the matrices of a search take, given n rows."""
     n_rows = min(n, max_rows)
-    sizes = [n_rows] if n_rows <= WHOLE_ROWS else [BLOCK_ROWS] * (-(-n_rows // BLOCK_ROWS) + 1)
+    sizes = [n_rows] if n_rows <= WHOLE_ROWS else [LEAF_ROWS] * (-(-n_rows // LEAF_ROWS) + 1)
     return evidence_bytes(sizes, n_noises, leave_one_out, thread_count(n_jobs))
 
 

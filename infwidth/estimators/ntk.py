@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import is_number, require_choice, require_positive, shown
-from infwidth._engine.engine import KernelEngine, KernelSource
+from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._inference.conditioning import condition
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
@@ -314,7 +314,7 @@ class NTKRegressor(BaseRegressor):
             return component
         n_features, process = task.data.X.shape[1], component.posterior
         engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
-        prior = KernelSource(engine, process.source.own, "nngp")
+        prior = ProgramSource(engine, process.source.own, "nngp")
         ensemble = Ensemble(process, prior, self._descent(), time)
         return Component(component.weight, component.model, component.scaler, ensemble)
 

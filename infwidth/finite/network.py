@@ -15,7 +15,7 @@ from infwidth.finite.layers import Weights, backward, block, by_parameter, desce
 from infwidth.networks.base import check_network
 from infwidth.networks.layers import check_width
 
-BLOCK = 2**15  # hidden values that training holds at once; larger blocks leave the cache
+BATCH = 2**15  # hidden values that training holds at once; larger batches leave the cache
 
 
 @no_floating_point_errors
@@ -315,7 +315,7 @@ class FiniteNetwork:
         ]
         if not trainable:
             return
-        size = max(1, BLOCK // (X.shape[1] * max(w.shape[-1] for w in self.weights_)))
+        size = max(1, BATCH // (X.shape[1] * max(w.shape[-1] for w in self.weights_)))
         for start in range(0, len(X), size):
             networks = slice(start, start + size)
             layers = [block(layer, networks) for layer in self._layers]
