@@ -36,7 +36,7 @@ class KernelEngine:
         self.program = program
         self.ntk = ntk
         self.n_jobs = n_jobs
-        self._encoded = encode(program, ntk)
+        self.encoded = encode(program, ntk)
 
     def __getstate__(self):
         """Return what the engine is made of: the encoded program has addresses in this process."""
@@ -85,7 +85,7 @@ class KernelEngine:
 
     def block(self, a, a0, a1, b, b0, b1, nngp, ntk, *, row=0, column=0, upper=False, mirror=False):
         """Write the block of a[a0:a1] with b[b0:b1], on the calling thread; see ``fused_pass``."""
-        fused_pass(self._encoded, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror)
+        fused_pass(self.encoded, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror)
 
     def run(self, function, items):
         """Call ``function(item)`` for all items on the engine's threads, BLAS held to one thread in each."""

@@ -147,23 +147,19 @@ class Posterior:
         one, alpha, inverse = np.ones((len(self.Y), 1)), self.alpha.copy(), inverse.copy()
         for place, (factor, outputs) in enumerate(zip(self.factors, self.groups.outputs, strict=True)):
             b = factor.solve(one)
-            share = share_of_mean(b, self.Y[:, outputs])
+            share = share_of_mean(float(b.sum()), self.Y[:, outputs])
             alpha[:, outputs] -= share * b * alpha[:, outputs].sum(axis=0)
             inverse[:, place] -= share * b[-len(inverse) :, 0] ** 2
         return inverse, alpha
 
     def _without_own_target(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same for some rows from their posterior: one observation with noise is taken back.
-
-        With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
-        """
+        """Return the same for some rows from their posterior."""
         parts = [
             self._mean_and_variance(self.source.own.take(places[batch]))
             for batch in kernel_batches(len(places), self.source)
         ]
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
-        share = variance / self.noise[places][:, self.groups.group]
-        return (mean - share * self.Y[places]) / (1.0 - share), variance / (1.0 - share)
+        return without_own_target(mean, variance, self.Y[places], self.noise[places][:, self.groups.group])
 
     def leave_one_out_log_densities(self) -> np.ndarray:
         """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
@@ -225,6 +221,26 @@ class Posterior:
     def _copies(self, blocks: Blocks) -> Iterator[Blocks]:
         """Yield blocks that may be overwritten, for each factor."""
         return copies(blocks, len(self.factors))
+
+
+def without_own_target(
+    mean: np.ndarray, variance: np.ndarray, y: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take one observation with noise back from a posterior of its row.
+
+    With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
+    """
+    share = variance / noise
+    return (mean - share * y) / (1.0 - share), variance / (1.0 - share)
+
+
+def with_more_targets(
+    mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, total: np.ndarray, noise: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add observations of the row itself to a posterior, given their weight and weighted sum (maths 8.5)."""
+    known = weight * variance
+    share = np.divide(variance, noise + known, out=np.zeros_like(known), where=known > 0.0)
+    return mean + share * (total - weight * mean), (1.0 - share * weight) * variance
 
 
 def leave_one_out_bytes(n: int) -> int:

@@ -15,7 +15,9 @@ from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, tran
 from infwidth._data.targets import informative_share, least_noise
 from infwidth._engine.engine import KernelEngine, ProgramSource
 from infwidth._inference.classes import ClassPosterior, Labels
+from infwidth._inference.neighbours import Members, NeighbourPosterior
 from infwidth._inference.posterior import Posterior
+from infwidth._inference.predictive import Process
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.model import Limit, Model, merit
 from infwidth._learning.objective import differences
@@ -41,7 +43,9 @@ class Task(ABC, Generic[Law]):
         The kernel that is the prior.
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
-    solver, n_jobs, max_memory, verbose
+    solver : {"cholesky", "neighbours"}
+    n_neighbours : int
+    n_jobs, max_memory, verbose
         As for the estimators.
     """
 
@@ -51,6 +55,7 @@ class Task(ABC, Generic[Law]):
     limit: Limit
     by_leave_one_out: bool
     solver: str
+    n_neighbours: int
     n_jobs: int | None
     max_memory: MemoryLimit
     verbose: bool
@@ -89,14 +94,13 @@ class Task(ABC, Generic[Law]):
         engine = KernelEngine(model.network.lower(X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
         return ProgramSource(engine, engine.rows(X), self.limit)
 
-    def process(self, model: Model) -> Posterior:
+    def process(self, model: Model) -> Process:
         """Return the Gaussian process of a model, conditioned on the rows."""
-        data = self.data
+        given = self.source(model), self.data.Y, model.noise_variance, self.data.weight
+        if self.solver == "neighbours":
+            return NeighbourPosterior(*given, n_neighbours=self.n_neighbours, members=self.members)
         return Posterior(
-            self.source(model),
-            data.Y,
-            model.noise_variance,
-            data.weight,
+            *given,
             solver=self.solver,
             max_memory=self.max_memory,
             verbose=self.verbose,
@@ -112,6 +116,7 @@ class Task(ABC, Generic[Law]):
 
     # What differs between the tasks
 
+    members: ClassVar[Members | None] = None  # the rows as they were given, where equal ones were merged
     relevance_std: ClassVar[float] = 1.0  # of the prior of single input variances, in units of ``prior_std``
     refines: ClassVar[bool] = True  # whether the models with the largest evidence are refined on all of few rows
 
@@ -143,14 +148,31 @@ class Task(ABC, Generic[Law]):
         """Return what models are compared by."""
 
 
-class Regression(Task[Posterior]):
-    """Numbers to predict: the posterior is the process."""
+@dataclass(frozen=True)
+class Regression(Task[Process]):
+    """Numbers to predict: the posterior is the process.
+
+    Attributes
+    ----------
+    members : Members or None
+        The rows as they were given, where equal ones were merged.
+    """
+
+    members: Members | None  # type: ignore[misc]  # a constant of the base
+
+    @classmethod
+    def of(cls, data: Data, **options: Any) -> Self:
+        """Return the task of rows; equal ones are merged where neighbours are looked for."""
+        if options["solver"] != "neighbours":
+            return cls(data, members=None, **options)
+        merged, group = data.merged()
+        return cls(merged, members=Members(group, data.Y, data.weight), **options)
 
     relevance_std = 1 / 2
 
     @property
     def judged_by_leave_one_out(self) -> bool:
-        return self.by_leave_one_out
+        return self.by_leave_one_out or self.solver == "neighbours"
 
     @property
     def least_noise(self) -> np.ndarray:
@@ -161,16 +183,18 @@ class Regression(Task[Posterior]):
         data = self.data
         return float(np.mean([informative_share(y, data.weight) for y in data.of_noises(self.varying).Y.T]))
 
-    def posterior(self, model: Model) -> Posterior:
+    def posterior(self, model: Model) -> Process:
         return self.process(model)
 
-    def evidence(self, posterior: Posterior, model: Model) -> float:
-        if self.by_leave_one_out:
+    def evidence(self, posterior: Process, model: Model) -> float:
+        if self.judged_by_leave_one_out:
             return float(posterior.leave_one_out_log_densities()[self.varying].sum())
         return self.log_marginal_likelihood(posterior)
 
-    def log_marginal_likelihood(self, posterior: Posterior) -> float:
-        """Return that of the targets that vary, summed over the outputs."""
+    def log_marginal_likelihood(self, posterior: Process) -> float:
+        """Return that of the targets that vary, summed over the outputs; NaN where only neighbours are known."""
+        if not isinstance(posterior, Posterior):
+            return np.nan
         values = posterior.log_marginal_likelihoods() + differences(self.data, posterior.noise_variance)[0]
         return float(values[self.varying].sum())
 

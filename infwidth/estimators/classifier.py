@@ -171,6 +171,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         prior_std: float | None = 3.0,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -189,6 +190,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.prior_std = prior_std
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -255,7 +257,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
                 f"the rows in use have one class only, {classes[0]}: a classifier needs two classes or more."
             )
         factor = class_weights(self.class_weight, classes, label, weight)
-        options = self._task_options() | {"calibrated": self.calibration == "loo"}
+        options = self._task_options(len(X)) | {"calibrated": self.calibration == "loo"}
         return classes, Classification.of(X, label, weight, factor, **options)
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:

@@ -155,6 +155,7 @@ class NNGPRegressor(BaseRegressor):
         normalize_y: bool = True,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -171,6 +172,7 @@ class NNGPRegressor(BaseRegressor):
         self.normalize_y = normalize_y
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state

@@ -22,7 +22,7 @@ from infwidth._inference.dynamics import (
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.predictive import Predictive
+from infwidth._inference.predictive import Predictive, Process
 from infwidth._inference.tasks import Regression
 from infwidth._learning.model import Limit
 from infwidth._linalg.tiles import LowerTiles, sum_of
@@ -132,6 +132,7 @@ class NTKRegressor(BaseRegressor):
         normalize_y: bool = True,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -152,6 +153,7 @@ class NTKRegressor(BaseRegressor):
         self.normalize_y = normalize_y
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -299,6 +301,9 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
+    def _solver_of(self, n: int) -> str:
+        return "cholesky" if self.solver == "auto" and self.posterior == "ensemble" else super()._solver_of(n)
+
     def _ensemble_bytes(self, n: int, n_models: int) -> int:
         """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
         if self.posterior == "ntkgp":
@@ -308,20 +313,21 @@ class NTKRegressor(BaseRegressor):
             return total
         return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2
 
-    def _at_time(self, component: Component[Posterior], task: Regression, time: float) -> Component[Predictive]:
+    def _at_time(self, component: Component[Process], task: Regression, time: float) -> Component[Predictive]:
         """Return the component with the ensemble of networks at a training time, or with the process as it is."""
         if self.posterior == "ntkgp":
             return component
-        n_features, process = task.data.X.shape[1], component.posterior
+        n_features, process = task.data.X.shape[1], _of_all_rows(component.posterior)
         engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
         prior = ProgramSource(engine, process.source.own, "nngp")
         ensemble = Ensemble(process, prior, self._descent(), time)
         return Component(component.weight, component.model, component.scaler, ensemble)
 
-    def _best_time(self, process: Posterior) -> float:
+    def _best_time(self, process: Process) -> float:
         """Return the training time: as given, or the best in cross-validation, which takes five decompositions."""
         if not isinstance(self.training_time, str):
             return float(self.training_time)
+        process = _of_all_rows(process)
         matrix = process.source.full(process.source.own)
         random_state = check_random_state(self.random_state)
         ridges = process.noise_variance
@@ -367,9 +373,19 @@ class NTKRegressor(BaseRegressor):
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
+        if self.posterior == "ensemble" and self.solver == "neighbours":
+            raise ValueError(
+                "solver='neighbours' has no ensemble: the law of trained networks depends on all rows. Use "
+                "posterior='ntkgp', or solver='cholesky'."
+            )
         if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
             self._descent().steps(self.training_time)  # or it raises
         return super()._check_parameters()
+
+
+def _of_all_rows(process: Process) -> Posterior:
+    """Return the process of an ensemble, whose law depends on all rows: neighbours were refused."""
+    return cast("Posterior", process)
 
 
 def _check_times(times: Iterable[float]) -> list[float]:

@@ -14,7 +14,7 @@ from infwidth._data.validation import require_bool, require_numbers
 from infwidth._data.weights import row_weights
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Mixture
-from infwidth._inference.posterior import Posterior
+from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Regression
 from infwidth._learning.evidence import log_marginal_likelihood
 from infwidth._learning.objective import Objective, evidence_bytes
@@ -51,10 +51,10 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         weight, used = row_weights(sample_weight, inputs)
         Y, mean, std = scaled_targets(targets.reshape(len(targets), -1)[used], weight[used], self.normalize_y)
         data = Data(inputs[used], Y, weight[used], np.zeros_like(Y))
-        return Table(inputs, targets, used, mean, std, Regression(data, **self._task_options()))
+        return Table(inputs, targets, used, mean, std, Regression.of(data, **self._task_options(len(Y))))
 
     def _set_regression(
-        self, table: "Table", conditioned: Conditioned[Posterior], converged: bool, mixture: Mixture
+        self, table: "Table", conditioned: Conditioned[Process], converged: bool, mixture: Mixture
     ) -> None:
         """Set the attributes of regressors, given what predicts."""
         self._set_learned(table.task, conditioned, converged)
@@ -195,9 +195,14 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         Raises
         ------
         ValueError
-            If theta has another shape, or an entry that is no logarithm of a number.
+            If theta has another shape, or an entry that is no logarithm of a number; with ``solver="neighbours"``.
         """
         check_is_fitted(self)
+        if self.solver_ == "neighbours":
+            raise ValueError(
+                "solver='neighbours' has no log marginal likelihood: use solver='cholesky', or the leave-one-out log "
+                "densities in evidence_."
+            )
         if theta is None and not eval_gradient:
             return self.log_marginal_likelihood_value_
         network, varying = self.network_, self._data.varying()
