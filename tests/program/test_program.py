@@ -1,27 +1,19 @@
-"""Programs written by hand: operations, registers and sites."""
-
-from dataclasses import dataclass, replace
+"""Programs written by hand: branches, sums and products of networks against published numbers."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from program_cases import FOUR, matrices
 
-from infwidth._engine.engine import KernelEngine, ProgramSource
-from infwidth._engine.gradient import ProgramGradient, gradient_shape, program_gradient
-from infwidth._engine.tangent import tangents
-from infwidth._linalg.tiles import LowerTiles
 from infwidth._program.add import Add
 from infwidth._program.affine import Affine
 from infwidth._program.branch import Branch
 from infwidth._program.diagonal import Diagonal
 from infwidth._program.dual import Dual
-from infwidth._program.loops import adjoint_loop, forward_loop
 from infwidth._program.multiply import Multiply
 from infwidth._program.normalise import Normalise
-from infwidth._program.operation import ONE_SITE, Operation, Values, diagonal_places
 from infwidth._program.program import Program
-from infwidth._runtime.jit import inline
-from infwidth.activations import Erf, LeakyReLU, ReLU, Sin, get_activation
+from infwidth.activations import get_activation
 
 X = np.array(
     [
@@ -299,11 +291,6 @@ def program_of(operations, n_features=4, weight_variance=1.71):
     return Program(np.full(n_features, np.sqrt(weight_variance / n_features)), tuple(operations))
 
 
-def matrices(program, inputs):
-    engine = KernelEngine(program, ntk=True, n_jobs=1)
-    return engine.symmetric(engine.rows(inputs), nngp=True, ntk=True)
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_by_hand(name):
     """Θ of equal and of antiparallel rows has half the digits, in the reference on the diagonal too: √(1 - |ρ|)."""
@@ -326,260 +313,6 @@ def test_diagonal_of_a_residual_network():
     K, T = matrices(program_of(NETWORKS["residual_pre"]), X)
     assert_allclose(np.diag(K), q, rtol=1e-14)
     assert_allclose(np.diag(T), t, rtol=1e-14)
-
-
-# What every operation must satisfy
-
-
-@dataclass(frozen=True)
-class Series(Operation):
-    """k <- k + Σ_m qᵐ q'ᵐ / m!², with more coefficients than any activation has."""
-
-    target: int = 0
-    n_coefficients = 7
-
-    def rows(self, own, source, pairs):
-        powers = np.cumprod([np.ones_like(own.k), *(own.k / m for m in range(1, 7))], axis=0)
-        sites = powers[:, diagonal_places(pairs)].transpose(1, 0, 2)
-        added = [(sites[left] * sites[right]).sum(axis=0) for left, right in pairs]
-        return Values(own.k + added, own.t), sites
-
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
-        sites, k_bar = self.rows(own, source, pairs)[1], bar.k.copy()
-        places = diagonal_places(pairs)
-        k_bar[places] += q_bar
-        for place, (left, right) in enumerate(pairs):
-            k_bar[places[left]] += bar.k[place] * (sites[left, :-1] * sites[right, 1:]).sum(axis=0)
-            k_bar[places[right]] += bar.k[place] * (sites[right, :-1] * sites[left, 1:]).sum(axis=0)
-        return Values(k_bar, bar.t), None
-
-    def forward(self, ntk):
-        return forward_loop(series, "series", n_coefficients=7)
-
-    def adjoint(self, ntk):
-        return adjoint_loop(series_adjoint, "series", n_coefficients=7)
-
-    def matrices(self, own, source, coefficients, pairs, ntk):
-        added = [coefficients[left].T @ coefficients[right] for left, right in pairs]
-        return Values(own.k + added, own.t), None
-
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
-        places, dk = diagonal_places(pairs), d_own.k.copy()
-        for place, (left, right) in enumerate(pairs):
-            dq = [np.diagonal(d_own.k[places[site]]) for site in (left, right)]
-            dk[place] += (coefficients[left, :-1] * dq[0]).T @ coefficients[right, 1:]
-            dk[place] += coefficients[left, 1:].T @ (coefficients[right, :-1] * dq[1])
-        return Values(dk, d_own.t)
-
-
-@inline
-def series(own, source, row, columns, p):
-    for m in range(7):
-        for j in range(own.k.size):
-            own.k[j] += row[m] * columns[m, j]
-
-
-@inline
-def series_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    for m in range(1, 7):  # the derivative of qᵐ / m! is the one before
-        for j in range(own.k.size):
-            q_row[0] += bar.k[j] * row[m - 1] * columns[m, j]
-            q_columns[j] += bar.k[j] * row[m] * columns[m - 1, j]
-
-
-OPERATIONS = (
-    Affine(0.8, 0.3, 0.7, 0.2),
-    Dual(ReLU()),
-    Dual(Erf(), target=1),
-    Dual(LeakyReLU(0.3), learned=True),
-    Dual(Sin(0.9, 0.4), learned=True),
-    Normalise(),
-    Normalise(target=1),
-    Diagonal(1 / 0.7),
-    Branch(0, 1),
-    Branch(1, 0),
-    Add(1, 0),
-    Add(0, 1),
-    Multiply(1, 0),
-    Multiply(0, 1),
-    Series(),
-)
-each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-
-
-@dataclass(frozen=True)
-class MeanOfSites(Operation):
-    """The mean over all pairs of sites: a network's mean over its sites."""
-
-    n_pairs: int
-    target: int = 0
-    across = True
-
-    def pairs_after(self, pairs):
-        return ONE_SITE
-
-    def rows(self, own, source, pairs):
-        return Values(own.k.mean(axis=0, keepdims=True), own.t.mean(axis=0, keepdims=True)), None
-
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
-        return Values(*(np.repeat(part / self.n_pairs, self.n_pairs, axis=0) for part in bar)), None
-
-    def forward(self, ntk):
-        return forward_loop(mean, "mean", across=True)
-
-    def adjoint(self, ntk):
-        return adjoint_loop(mean_adjoint, "mean", across=True)
-
-    def matrices(self, own, source, coefficients, pairs, ntk):
-        return self.rows(own, source, pairs)
-
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
-        return self.rows(d_own, d_source, pairs)[0]
-
-
-@inline
-def mean(own, source, row, columns, p):
-    for array in own:
-        n_pairs = array.shape[0]
-        for pair in range(1, n_pairs):
-            for j in range(array.shape[1]):
-                array[0, j] += array[pair, j]
-        for j in range(array.shape[1]):
-            array[0, j] /= n_pairs
-
-
-@inline
-def mean_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    for array in bar:
-        n_pairs = array.shape[0]
-        for j in range(array.shape[1]):
-            array[0, j] /= n_pairs
-        for pair in range(1, n_pairs):
-            for j in range(array.shape[1]):
-                array[pair, j] = array[0, j]
-
-
-FOUR = ((0, 0), (0, 1), (1, 0), (1, 1))
-N_FEATURES = 4
-
-
-def around(operation, pairs=ONE_SITE):
-    """A program in which the operation finds two different registers, and both matter for the result."""
-    before = (
-        Affine(1.2, 0.3, 1.1, 0.2),
-        Branch(0, 1),
-        Dual(Erf(), target=1),
-        Affine(0.9, 0.1, 0.8, 0.4, 1),
-    )
-    pool = (MeanOfSites(4), MeanOfSites(4, target=1)) if len(pairs) > 1 else ()
-    after = (Affine(0.7, 0.2, 0.9, 0.1, 1), *pool, Multiply(1, 0), Affine(1.1, 0.1, 0.6, 0.3))
-    return Program(np.array([0.6, 0.4, 0.5, 0.3]), (*before, operation, *after), pairs)
-
-
-def moved(program, place, number, step):
-    operation = program.operations[place]
-    name = ("w", "b", "u", "s")[number]
-    new = replace(operation, **{name: getattr(operation, name) + step})
-    return replace(program, operations=(*program.operations[:place], new, *program.operations[place + 1 :]))
-
-
-def differences(program, value):
-    """∂/∂ the numbers of all dense layers, then the logarithms of the input variances."""
-    numbers = [
-        (place, number) for place, op in enumerate(program.operations) if isinstance(op, Affine) for number in range(4)
-    ]
-    functions = [lambda step, at=at: moved(program, *at, step) for at in numbers]
-    for feature in range(N_FEATURES):
-        unit = np.eye(N_FEATURES)[feature]
-        functions.append(
-            lambda step, unit=unit: replace(program, input_scale=program.input_scale * np.exp(0.5 * step * unit))
-        )
-    slopes = []
-    for function in functions:
-        values = [value(function(step)) for step in (1e-3, -1e-3, 2e-3, -2e-3)]
-        slopes.append((8 * (values[0] - values[1]) - values[2] + values[3]) / 12e-3)
-    return numbers, np.array(slopes)
-
-
-def inputs(n=30, seed=0):
-    return np.random.default_rng(seed).standard_normal((n, N_FEATURES))
-
-
-def symmetric(n, seed=1):
-    M = np.random.default_rng(seed).standard_normal((n, n))
-    return M + M.T
-
-
-def adjoint(program, Z, M, limit):
-    engine = KernelEngine(program, ntk=limit == "ntk", n_jobs=1)
-    tiles = LowerTiles(len(Z), 16)
-    for i in range(tiles.n_blocks):
-        for j in range(i + 1):
-            tiles[i, j][:] = M[tiles.rows(i), tiles.rows(j)]
-    return program_gradient(ProgramSource(engine, engine.rows(Z), limit), tiles)
-
-
-limits = pytest.mark.parametrize("limit", ["nngp", "ntk"])
-sites = pytest.mark.parametrize("pairs", [ONE_SITE, FOUR], ids=["one site", "two sites"])
-
-
-@each_operation
-def test_rows_are_the_diagonal_of_pairs(operation):
-    """But for what is meant for an input with itself alone."""
-    prefix = around(operation).operations[:4]
-    engine = KernelEngine(Program(np.full(4, 0.5), (*prefix, operation, Affine(1.0, 0.0, 0.0, 0.0))), ntk=True)
-    rows = engine.rows(inputs())
-    factor = getattr(operation, "factor", 1.0)
-    for own, pairs in zip((rows.nngp, rows.ntk), engine.cross(rows, rows, nngp=True, ntk=True), strict=True):
-        assert_allclose(own, factor * np.diag(pairs), rtol=1e-7)
-
-
-@each_operation
-@sites
-@limits
-def test_adjoint_is_the_derivative_of_forward(operation, pairs, limit):
-    program, Z, M = around(operation, pairs), inputs(), symmetric(30)
-    numbers, expected = differences(program, lambda p: np.sum(M * matrices(p, Z)[limit == "ntk"]))
-    found = adjoint(program, Z, M, limit)
-    actual = np.array([*(found.operations[at] for at in numbers), *found.log_input])
-    assert_allclose(actual, expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
-
-
-@each_operation
-@sites
-@limits
-def test_tangent_is_the_transpose_of_adjoint(operation, pairs, limit):
-    program, Z, M = around(operation, pairs), inputs(12), symmetric(12)
-    found = adjoint(program, Z, M, limit)
-    directions = []
-    for kind, shape in enumerate((gradient_shape(program), (N_FEATURES,))):
-        for place in np.ndindex(shape):
-            if kind == 1 or place[1] < program.operations[place[0]].n_numbers:
-                parts = np.zeros(gradient_shape(program)), np.zeros(N_FEATURES)
-                parts[kind][place] = 1.0
-                directions.append(((kind, place), ProgramGradient(*parts)))
-    tensor = tangents(program, Z, [direction for _, direction in directions], ntk=limit == "ntk")
-    expected = [(found.operations, found.log_input)[kind][place] for (kind, place), _ in directions]
-    scale = np.abs(expected).max()
-    assert_allclose(np.einsum("ij,ijp->p", M, tensor), expected, rtol=1e-9, atol=1e-11 * scale)
-
-
-@each_operation
-def test_two_sites_are_two_inputs_of_one(operation):
-    """Each site has the kernel of an input with its features; then the mean over the sites of both inputs is taken."""
-    Z, n, both = inputs(300), 300, around(operation, FOUR)
-    of_sites = (Z * both.input_scale).reshape(n, 2, 2).transpose(1, 0, 2).reshape(2 * n, 2)
-    pixels = tuple(op for op in both.operations if not isinstance(op, MeanOfSites))[:-2]
-    ends = ((), (Branch(1, 0),))  # register 0, and what stands in register 1
-    means = []
-    for end in ends:
-        program = Program(np.ones(2), (*pixels, *end))
-        means.append([A.reshape(2, n, 2, n).mean(axis=(0, 2)) for A in matrices(program, of_sites)])
-    (K, T), (K1, T1) = means
-    K, T = K * K1, T * K1 + K * T1
-    K, T = 1.1 * K + 0.1, 1.1 * T + 0.6 * K + 0.3
-    for found, expected in zip(matrices(both, Z), (K, T), strict=True):
-        assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
 
 
 def test_what_a_program_cannot_be():
