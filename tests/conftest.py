@@ -1,4 +1,4 @@
-"""What several files of tests look at: fitted models, and fits that must fail."""
+"""What several files of tests look at: fitted models, fits that must fail, and what learning evaluates."""
 
 import pytest
 import word_cases as cases
@@ -44,3 +44,16 @@ def refused(monkeypatch):
             assert_array_equal(model.set_params(**original).predict(cases.X), before)
 
     return check
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The networks and noise variances at which the objective was evaluated."""
+    calls, evaluate = [], Objective.evaluate
+
+    def counted(self, network, noise_variance):
+        calls.append((network, noise_variance))
+        return evaluate(self, network, noise_variance)
+
+    monkeypatch.setattr(Objective, "evaluate", counted)
+    return calls

@@ -1,6 +1,6 @@
 """Kernels against matrices computed in 50-digit arithmetic: the precision that the package promises.
 
-``data/reference_kernels.npz`` holds the inputs as ``X/<activation>/<w>/<b>`` and, under
+``fixtures/reference_kernels.npz`` holds the inputs as ``X/<activation>/<w>/<b>`` and, under
 ``<activation>/<depth>/<w>/<b>``, the kernels ``nngp`` and ``ntk`` of networks with weight variance w and bias
 variance b. The twelve rows include a zero row (eleven without it where b = 0), a duplicate, one 1e-9 away,
 an antiparallel one, a multiple, a tiny and a large one. The mask ``near`` marks the pairs with 1 - |ρ| < 1e-12
@@ -16,7 +16,7 @@ import pytest
 from infwidth.activations import LeakyReLU
 from infwidth.networks import MLP
 
-REFERENCE = dict(np.load(Path(__file__).parent / "data" / "reference_kernels.npz"))
+REFERENCE = dict(np.load(Path(__file__).parent / "fixtures" / "reference_kernels.npz"))
 NETWORKS = sorted({key.rpartition("/")[0] for key in REFERENCE if not key.startswith("X/")})
 networks = pytest.mark.parametrize("name", NETWORKS)
 

@@ -1,8 +1,6 @@
-"""What calls say that they need, against what their arrays take; and limits of the process."""
+"""What calls say that they need, against what their arrays take."""
 
 import re
-import subprocess
-import sys
 import tracemalloc
 from copy import deepcopy
 from functools import cache
@@ -126,37 +124,3 @@ def test_what_has_no_limit_of_its_own(ask, monkeypatch):
     peak = peak_bytes(call)
     monkeypatch.setattr(memory, "available_memory", lambda: 0)
     check(bytes_named_by(call), peak)
-
-
-LIMITED = """
-import resource, sys
-import numpy as np
-from infwidth import NNGPRegressor
-from infwidth._runtime.memory import THREADS_BYTES, _process_memory, available_memory
-
-rows = np.random.default_rng(0).standard_normal((3000, 3))
-model = NNGPRegressor(optimizer=None).fit(rows[:300], rows[:300, 0])
-assert _process_memory() == []
-status = open("/proc/self/status").read()
-used = 1024 * int(status.split("VmSize:")[1].split()[0])
-resource.setrlimit(resource.RLIMIT_AS, (used + THREADS_BYTES + int(sys.argv[1]),) * 2)
-assert available_memory() <= int(sys.argv[1])
-try:
-    model.fit(rows, rows[:, 0])
-    print("fitted", model.predict(rows[:5]).shape)
-except MemoryError as error:
-    print(error)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is known of Linux only")
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [(30_000_000, r"a fit of 3,000 rows needs 48,000,000 bytes .* is free"), (70_000_000, r"fitted \(5,\)")],
-)
-def test_limit_of_address_space(more, said):
-    """As ``ulimit -v`` sets it."""
-    command = [sys.executable, "-c", LIMITED, str(more)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 0, result.stderr
-    assert re.match(said, result.stdout)
