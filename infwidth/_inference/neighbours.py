@@ -1,4 +1,4 @@
-"""The Gaussian process given the nearest training rows only: any number of rows (maths 6.22).
+"""The Gaussian process given the nearest training rows only: any number of rows (maths 4.8).
 
 Each prediction is conditioned on its m nearest training rows, in distance scaled by the input variances (Katzfuss,
 Guinness & Lawrence 2022). Rows that are asked for together and share most of their neighbours make a *leaf*: one set of

@@ -80,13 +80,18 @@ class Task(ABC, Generic[Law]):
         """What variances are learned from, with each scaling."""
         learned = self.data.of_noises(self.varying)
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = learned if self.by_leave_one_out else learned.merged()[0]
+        merged = learned if self.by_leave_one_out or self.members else learned.merged()[0]
         return [replace(merged, X=transform(scaler, merged.X)) for scaler in self.scalers]
 
     @property
     def learned_by(self) -> EvidenceFunction:
         """The objective of learning: see ``Objective``."""
         return leave_one_out_density if self.by_leave_one_out else log_marginal_likelihood
+
+    @property
+    def refined_by(self) -> EvidenceFunction:
+        """The same on many rows."""
+        return self.learned_by
 
     def source(self, model: Model) -> ProgramSource:
         """Return the kernel of a model, of the rows in use."""
@@ -173,6 +178,10 @@ class Regression(Task[Process]):
     @property
     def judged_by_leave_one_out(self) -> bool:
         return self.by_leave_one_out or self.solver == "neighbours"
+
+    @property
+    def refined_by(self) -> EvidenceFunction:
+        return leave_one_out_density if self.judged_by_leave_one_out else self.learned_by
 
     @property
     def least_noise(self) -> np.ndarray:

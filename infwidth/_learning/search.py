@@ -54,8 +54,8 @@ class Learnable(Protocol):
     ----------
     limit : {"nngp", "ntk"}
     n_jobs : int or None
-    learned_by : callable (tiles, Y) -> Evidence
-        The objective.
+    learned_by, refined_by : callable (tiles, Y) -> Evidence
+        The objective, and that on many rows.
     learned_datasets : list of Data
         The rows with each scaling of the features.
     least_noise : float or ndarray of shape (n_noises,)
@@ -75,6 +75,8 @@ class Learnable(Protocol):
     def n_jobs(self) -> int | None: ...
     @property
     def learned_by(self) -> EvidenceFunction: ...
+    @property
+    def refined_by(self) -> EvidenceFunction: ...
     @property
     def learned_datasets(self) -> list[Data]: ...
     @property
@@ -154,10 +156,17 @@ class Search:
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
 
     def _ranked(self, models: list[Model]) -> list[Model]:
-        """Return the models, the best first, by evidence of more rows; of many rows the best of each network."""
+        """Return the models, the best first, by evidence of more rows.
+
+        Of many rows the best of each network, with an input variance a feature where it asks for them: a common one is
+        a better start than single ones that few rows have told too much, but no better end.
+        """
         n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(models, n_rows)
-        return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
+        if self.n_rows <= WHOLE_ROWS:
+            return judged
+        n_features = self.datasets[0].X.shape[1]
+        return self.improve([_expanded(m, n_features) for m in _best_scalings(judged)], n_rows) or judged
 
     def _judged(self, models: list[Model], n_rows: int) -> list[Model]:
         """Return the models, the best first, by their evidence of ``n_rows`` rows as they are."""
@@ -201,7 +210,9 @@ class Search:
         return [found[leaf] for leaf in self.random_state.permutation(len(found))[:n_leaves]]
 
     def _objective(self, datasets: list[Data]) -> Objective:
-        return Objective(datasets, self.task.limit, self.task.learned_by, self.task.n_jobs)
+        many = sum(len(data.Y) for data in datasets) > WHOLE_ROWS
+        evidence = self.task.refined_by if many else self.task.learned_by
+        return Objective(datasets, self.task.limit, evidence, self.task.n_jobs)
 
     def _best_climb(self, datasets: list[Data], start: Model, n_restarts: int, resume: bool) -> Model:
         """Climb from the start, and from random models around it; return the best."""

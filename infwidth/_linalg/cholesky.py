@@ -1,13 +1,14 @@
 """Cholesky factorisation by tiles, in place, and what can be solved with it.
 
 All loops over single numbers are BLAS and LAPACK calls on tiles; the algorithms are the tile versions of
-LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
+LAPACK's potrf, trtri and lauum (Buttari et al. 2009). Tiles are factored without the GIL.
 """
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
+from infwidth._linalg.lapack import ROUTINES, overwrite
 from infwidth._linalg.solver import Matrix, Solver
 from infwidth._linalg.tiles import TILE, Blocks, LowerTiles, sum_of
 from infwidth._runtime.memory import MemoryLimit, require_memory
@@ -89,7 +90,7 @@ class Cholesky(Solver):
     def _eliminate(self, k: int) -> None:
         """Factor tile column k, and subtract it from all columns right of it."""
         tiles = self.tiles
-        _, info = lapack.dpotrf(tiles[k, k], lower=1, clean=0, overwrite_a=1)
+        info = overwrite(ROUTINES.potrf, tiles[k, k].T)
         bad = ~(np.diag(tiles[k, k]) ** 2 > self._floor[k])  # LAPACK lets NaN pass, and pivots that are rounding
         if info or bad.any():
             raise NotPositiveDefiniteError(
@@ -162,9 +163,12 @@ class Cholesky(Solver):
 
     def inverse(self) -> LowerTiles:
         """Return the lower triangle of A⁻¹ as tiles, in the memory of L: this object is of no use afterwards."""
-        self._invert_factor()
-        self._multiply_inverse()
         tiles = self.tiles
+        if tiles.n_blocks == 1:  # small matrices are inverted side by side
+            overwrite(ROUTINES.potri, tiles[0, 0].T)
+        else:
+            self._invert_factor()
+            self._multiply_inverse()
         self.tiles = None  # type: ignore[assignment]  # so that an object of no use fails at once
         return tiles
 

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import get_cython_function_address, intrinsic
 
-from infwidth._runtime.jit import jit
+from infwidth._runtime.jit import entry_point, jit
 
 LOWER, LEFT, NO, NOT_UNIT = map(ord, "LLNN")
 
@@ -19,11 +19,13 @@ class Routines(NamedTuple):
     """Addresses in this process: arguments of compiled functions, whose machine code outlives it on disk."""
 
     potrf: int
+    potri: int
     trsm: int
 
 
 ROUTINES = Routines(
     get_cython_function_address("scipy.linalg.cython_lapack", "dpotrf"),
+    get_cython_function_address("scipy.linalg.cython_lapack", "dpotri"),
     get_cython_function_address("scipy.linalg.cython_blas", "dtrsm"),
 )
 
@@ -41,7 +43,7 @@ def _caller(n_arguments: int) -> tuple[Any, Any]:
 
 
 @intrinsic  # type: ignore[misc]
-def _call_potrf(typing_context, routine, uplo, n, a, lda, info):  # type: ignore[no-untyped-def]
+def _call_in_place(typing_context, routine, uplo, n, a, lda, info):  # type: ignore[no-untyped-def]
     return _caller(5)
 
 
@@ -53,20 +55,27 @@ def _call_trsm(  # type: ignore[no-untyped-def]
 
 
 @jit
-def cholesky(routines: Routines, A: np.ndarray) -> int:
-    """Overwrite the upper triangle of A, C-ordered, with Lᵀ; return 0, or the first pivot that is not positive.
+def in_place(routine: int, A: np.ndarray) -> int:
+    """Overwrite the upper triangle of A, C-ordered, and return LAPACK's ``info``.
 
-    For Fortran that is the lower triangle, and L.
+    For Fortran it is the lower triangle: with ``potrf`` A becomes L, or ``info`` is the first pivot that is not
+    positive; with ``potri`` L becomes the inverse of A.
     """
     numbers = np.array([LOWER, A.shape[0], max(1, A.shape[0]), 0])
     at = numbers.ctypes.data  # little-endian: a character, or an integer of any size
-    _call_potrf(routines.potrf, at, at + 8, A.ctypes.data, at + 16, at + 24)  # type: ignore[call-arg]
+    _call_in_place(routine, at, at + 8, A.ctypes.data, at + 16, at + 24)  # type: ignore[call-arg]
     return numbers[3]
+
+
+@entry_point
+def overwrite(routine: int, A: np.ndarray) -> int:
+    """Do the same from Python."""
+    return in_place(routine, A)
 
 
 @jit
 def half_solve(routines: Routines, A: np.ndarray, B: np.ndarray) -> None:
-    """Overwrite B, shape (m, n), with B L⁻ᵀ, given the factor that ``cholesky`` left in A, shape (n, n)."""
+    """Overwrite B, shape (m, n), with B L⁻ᵀ, given the factor that ``potrf`` left in A, shape (n, n)."""
     numbers, one = np.array([LEFT, LOWER, NO, NOT_UNIT, A.shape[0], B.shape[0], max(1, A.shape[0])]), np.ones(1)
     at = numbers.ctypes.data
     rows = at + 48

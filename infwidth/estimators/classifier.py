@@ -77,9 +77,14 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         become 0. "power" warps each feature by a Yeo-Johnson transformation before, whatever its origin and unit;
         outside of the range of the training rows the warp is a straight line. "auto" takes the better of the two where
         networks are learned, else "standard". None takes the features as they are.
-    solver : {"auto", "cholesky"}, default="auto"
-        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
-        chooses it.
+    solver : {"auto", "cholesky", "neighbours"}, default="auto"
+        How all rows are met. "cholesky" is exact, with about 4n² bytes and n³/3 operations. "neighbours"
+        conditions each prediction on its nearest training rows, in distance scaled by the input variances: any
+        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows, and takes
+        neighbours beyond.
+    n_neighbours : int, optional
+        Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 256. Rows with equal
+        inputs count once.
     max_memory : int or str, optional
         Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such
         as "8GB". A call that needs more raises a MemoryError before it allocates any. None means what is free.
@@ -119,6 +124,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.
+    solver_ : {"cholesky", "neighbours"}
+        The solver in use.
     feature_scaler_ : transformer or None
         Of ``network_``.
     n_features_in_ : int

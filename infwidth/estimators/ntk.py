@@ -72,7 +72,10 @@ class NTKRegressor(BaseRegressor):
     optimizer, n_restarts_optimizer, max_optimizer_samples, max_optimizer_time, warm_start, prior_std
         How variances are learned, as for :class:`NNGPRegressor`: by the evidence of the Gaussian process with Θ as its
         prior, or by its leave-one-out density, whatever ``posterior`` and ``training_time`` are.
-    normalize_y, feature_scaling, solver, max_memory, n_jobs, random_state, verbose
+    solver, n_neighbours
+        As for :class:`NNGPRegressor` with ``posterior="ntkgp"``. The law of the ensemble depends on all rows: its
+        solver is "cholesky", and "auto" means that.
+    normalize_y, feature_scaling, max_memory, n_jobs, random_state, verbose
         As for :class:`NNGPRegressor`. A finite time takes about 33n² bytes, and the time of all eigenvectors.
 
     Attributes
@@ -81,7 +84,9 @@ class NTKRegressor(BaseRegressor):
         The time in use.
     network_, noise_variance_, kernel_, networks_, evidence_, network_weights_, converged_, feature_relevance_
         As for :class:`NNGPRegressor`.
-    jitter_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_, n_features_in_, feature_names_in_
+    jitter_, solver_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_
+        As for :class:`NNGPRegressor`.
+    n_features_in_, feature_names_in_
         As for :class:`NNGPRegressor`.
 
     See Also
