@@ -15,6 +15,7 @@ derivatives by the variances that the coefficients stand for, and to ``gradient`
 """
 
 from functools import cache
+from typing import cast
 
 from llvmlite import ir
 from numba import carray, types
@@ -115,13 +116,14 @@ _compiled = cache(c_function)  # it must outlive the calls of its address
 def forward_loop(loop, name, *, n_coefficients=0, across=False) -> int:
     """Return the address of a forward loop, for ``call_forward``; ``loop`` is an inlined function of arrays."""
     names = {"loop": loop, "view": _all_pairs if across else _one_pair, "n_coefficients": n_coefficients}
-    return _compiled(_forward, types.void(*_FORWARD), f"{name}_forward", **names).address
+    return cast("int", _compiled(_forward, types.void(*_FORWARD), f"{name}_forward", **names).address)
 
 
 def adjoint_loop(loop, name, *, n_coefficients=0, n_numbers=0, across=False) -> int:
     """Return the address of an adjoint loop, for ``call_adjoint``."""
     names = {"loop": loop, "view": _all_pairs if across else _one_pair, "n_coefficients": n_coefficients}
-    return _compiled(_adjoint, types.void(*_ADJOINT), f"{name}_adjoint", n_numbers=n_numbers, **names).address
+    compiled = _compiled(_adjoint, types.void(*_ADJOINT), f"{name}_adjoint", n_numbers=n_numbers, **names)
+    return cast("int", compiled.address)
 
 
 def _caller(signature):
