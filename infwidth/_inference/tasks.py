@@ -13,13 +13,13 @@ from infwidth._data.coding import ClassCoding
 from infwidth._data.data import Data
 from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, transform
 from infwidth._data.targets import informative_share, least_noise
-from infwidth._engine.engine import KernelEngine, ProgramSource
+from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.classes import ClassPosterior, Labels
 from infwidth._inference.neighbours import Members, NeighbourPosterior
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.predictive import Process
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
-from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import differences
 from infwidth._runtime.memory import MemoryLimit
 

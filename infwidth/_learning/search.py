@@ -23,10 +23,10 @@ from scipy.linalg import LinAlgError
 
 from infwidth._data.data import Data
 from infwidth._data.leaves import leaves
-from infwidth._engine.engine import NotFiniteError
+from infwidth._engine.engine import Limit, NotFiniteError
 from infwidth._learning.climb import OptimizerFunction, climb
 from infwidth._learning.evidence import EvidenceFunction
-from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.callbacks import Monitor
 from infwidth._runtime.threads import thread_count

@@ -23,6 +23,7 @@ from infwidth._data.validation import (
     require_positive,
     shown,
 )
+from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Mixture
@@ -30,7 +31,7 @@ from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Task
 from infwidth._learning.climb import LOG_BOUNDS, OptimizerFunction, at_bound
-from infwidth._learning.model import Limit, Model
+from infwidth._learning.model import Model
 from infwidth._learning.search import Search, Settings, learning_bytes
 from infwidth._linalg.solvers import SOLVERS
 from infwidth._linalg.tiles import sum_of
@@ -332,7 +333,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
 def default_networks() -> list[MLP]:
     """Return the networks that compete where none is given."""
-    return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
+    return [MLP(2, "relu", ard=True), MLP(1, "erf", ard=True), MLP(2, "erf", ard=True), MLP(1, "rbf", ard=True)]
 
 
 def _warn_at_bound(networks: Sequence[Network]) -> None:

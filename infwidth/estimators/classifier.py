@@ -12,17 +12,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import require_choice, require_dense, require_numbers, require_one_column
 from infwidth._data.weights import ClassWeight, class_weights, row_weights
+from infwidth._engine.engine import LIMITS, Limit
 from infwidth._inference.classes import ClassMixture
 from infwidth._inference.conditioning import condition
 from infwidth._inference.tasks import Classification
-from infwidth._learning.model import Limit
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth._runtime.threads import blas_threads, thread_count
 from infwidth.estimators.base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
 from infwidth.networks import Network
-from infwidth.networks.base import LIMITS
 
 CALIBRATIONS = ("loo", None)
 

@@ -5,9 +5,9 @@ from typing import ClassVar, Self
 import numpy.typing as npt
 
 from infwidth._data.scaling import FeatureScaling
+from infwidth._engine.engine import Limit
 from infwidth._inference.conditioning import condition
 from infwidth._inference.mixture import Mixture
-from infwidth._learning.model import Limit
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import is_number, require_choice, require_positive, shown
-from infwidth._engine.engine import KernelEngine, ProgramSource
+from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.conditioning import condition
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
@@ -24,7 +24,6 @@ from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.predictive import Predictive, Process
 from infwidth._inference.tasks import Regression
-from infwidth._learning.model import Limit
 from infwidth._linalg.tiles import LowerTiles, sum_of
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
