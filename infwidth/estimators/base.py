@@ -51,7 +51,7 @@ Seed = int | np.random.RandomState | None
 OPTIMIZERS = ("lml", "loo", None)
 SOLVER_NAMES = ("auto", *SOLVERS, "neighbours")
 EXACT_ROWS = 15_000  # at most, with solver="auto"
-N_NEIGHBOURS = 256  # where none is given
+N_NEIGHBOURS = 400  # where none is given
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 

@@ -16,6 +16,8 @@ from infwidth._inference.conditioning import condition
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
     Descent,
+    checked_time,
+    checked_times,
     largest_eigenvalue,
     validated_time,
 )
@@ -242,7 +244,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("staged_predict")
         X = self._new_inputs(X)
         return self._staged_laws(X, times) if return_std else self._staged_means(X, times)
@@ -278,7 +280,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time; or if squared units of y leave the range of numbers.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("training_loss")
         components, units = self._ensembles, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
@@ -366,7 +368,7 @@ class NTKRegressor(BaseRegressor):
                     f"training_time must be a number, inf or 'validation'; got {shown(self.training_time)}."
                 )
         else:
-            _check_time(self.training_time, "training_time")
+            checked_time(self.training_time, "training_time")
         require_positive("learning_rate", self.learning_rate)
         if not (is_number(self.momentum) and 0 <= self.momentum < 1):
             raise ValueError(f"momentum must be a number, at least 0 and below 1; got {shown(self.momentum)}.")
@@ -390,16 +392,3 @@ class NTKRegressor(BaseRegressor):
 def _of_all_rows(process: Process) -> Posterior:
     """Return the process of an ensemble, whose law depends on all rows: neighbours were refused."""
     return cast("Posterior", process)
-
-
-def _check_times(times: Iterable[float]) -> list[float]:
-    """Return training times as a list of floats, or raise."""
-    if not isinstance(times, Iterable) or isinstance(times, str):
-        raise ValueError(f"times must be a list of training times, got {shown(times)}.")
-    return [_check_time(time) for time in times]
-
-
-def _check_time(value: float, name: str = "a training time") -> float:
-    if not (is_number(value) and value >= 0):
-        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
-    return float(value)
