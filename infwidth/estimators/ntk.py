@@ -307,8 +307,9 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _solver_of(self, n: int) -> str:
-        return "cholesky" if self.solver == "auto" and self.posterior == "ensemble" else super()._solver_of(n)
+    @property
+    def _takes_neighbours(self) -> bool:
+        return self.posterior == "ntkgp"
 
     def _ensemble_bytes(self, n: int, n_models: int) -> int:
         """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
@@ -379,7 +380,7 @@ class NTKRegressor(BaseRegressor):
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
-        if self.posterior == "ensemble" and self.solver == "neighbours":
+        if self.solver == "neighbours" and not self._takes_neighbours:
             raise ValueError(
                 "solver='neighbours' has no ensemble: the law of trained networks depends on all rows. Use "
                 "posterior='ntkgp', or solver='cholesky'."
