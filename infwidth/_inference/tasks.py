@@ -89,8 +89,8 @@ class Task(ABC, Generic[Law]):
         return leave_one_out_density if self.by_leave_one_out else log_marginal_likelihood
 
     @property
-    def refined_by(self) -> EvidenceFunction:
-        """The same on many rows."""
+    def judged_by(self) -> EvidenceFunction:
+        """What is most like the measure of models that have met all rows."""
         return self.learned_by
 
     def source(self, model: Model) -> ProgramSource:
@@ -180,7 +180,7 @@ class Regression(Task[Process]):
         return self.by_leave_one_out or self.solver == "neighbours"
 
     @property
-    def refined_by(self) -> EvidenceFunction:
+    def judged_by(self) -> EvidenceFunction:
         return leave_one_out_density if self.judged_by_leave_one_out else self.learned_by
 
     @property
