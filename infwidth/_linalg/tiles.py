@@ -1,6 +1,7 @@
 """The lower triangle of a symmetric matrix, as square tiles."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Self
 
 import numpy as np
@@ -74,10 +75,16 @@ class LowerTiles:
         return self._of(np.delete(self.edges, k + 1), known)
 
     def _as_one(self, rows: list[int], columns: list[int]) -> np.ndarray:
+        """Return tiles of neighbouring block rows and columns as one; above the diagonal nothing is of use."""
         if len(rows) == len(columns) == 1:
             return self[rows[0], columns[0]]
-        above = np.zeros((self.size(rows[0]), self.size(columns[-1])))  # the diagonal, where there is one
-        return np.asfortranarray(np.block([[self[i, j] if i >= j else above for j in columns] for i in rows]))
+        i0, j0 = self.edges[rows[0]], self.edges[columns[0]]
+        tile = np.zeros((self.edges[rows[-1] + 1] - i0, self.edges[columns[-1] + 1] - j0), order="F")
+        for i, j in product(rows, columns):
+            if i >= j:
+                top, left = self.edges[i] - i0, self.edges[j] - j0
+                tile[top : top + self.size(i), left : left + self.size(j)] = self[i, j]
+        return tile
 
     @staticmethod
     def n_bytes(n: int, tile: int = TILE) -> int:
