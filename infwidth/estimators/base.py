@@ -51,7 +51,7 @@ Seed = int | np.random.RandomState | None
 OPTIMIZERS = ("lml", "loo", None)
 SOLVER_NAMES = ("auto", *SOLVERS, "neighbours")
 EXACT_ROWS = 15_000  # at most, with solver="auto"
-N_NEIGHBOURS = 256  # where none is given
+N_NEIGHBOURS = 400  # where none is given
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 
@@ -139,8 +139,13 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     def _solver_of(self, n: int) -> str:
         """Return the solver of n rows in use."""
         if self.solver == "auto":
-            return "cholesky" if n <= EXACT_ROWS else "neighbours"
+            return "neighbours" if n > EXACT_ROWS and self._takes_neighbours else "cholesky"
         return self.solver
+
+    @property
+    def _takes_neighbours(self) -> bool:
+        """Whether each prediction can be conditioned on the nearest rows alone."""
+        return True
 
     @contextmanager
     def _monitored(self, X: np.ndarray, y: np.ndarray, n: int) -> Iterator[Monitor]:
@@ -257,8 +262,9 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
             factors = n_models * n_factors * SOLVERS[task.solver].n_bytes(n)
             conditioning = factors + judging + ensemble_bytes(n, n_models)
+        instead = "solver='neighbours', " if conditioning and self._takes_neighbours else ""
         needed = max(learning, conditioning)
-        self._require_memory(needed, f"a fit of {n:,} rows")
+        require_memory(needed, self.max_memory, f"a fit of {n:,} rows", instead)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as scikit-learn does; those of the network need a network.

@@ -69,7 +69,7 @@ class NNGPRegressor(BaseRegressor):
         distance scaled by the input variances: any number of rows, with memory for little more than the rows. "auto" is
         exact up to 15,000 rows, and takes neighbours beyond.
     n_neighbours : int, optional
-        Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 256. Rows with equal
+        Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 400. Rows with equal
         inputs count once.
     max_memory : int or str, optional
         Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such

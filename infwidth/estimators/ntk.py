@@ -13,7 +13,14 @@ from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import is_number, require_choice, require_positive, shown
 from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.conditioning import condition
-from infwidth._inference.dynamics import DENSE_BYTES, Descent, largest_eigenvalue, validated_time
+from infwidth._inference.dynamics import (
+    DENSE_BYTES,
+    Descent,
+    checked_time,
+    checked_times,
+    largest_eigenvalue,
+    validated_time,
+)
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
@@ -235,7 +242,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("staged_predict")
         X = self._new_inputs(X)
         return self._staged_laws(X, times) if return_std else self._staged_means(X, times)
@@ -271,7 +278,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time; or if squared units of y leave the range of numbers.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("training_loss")
         components, units = self._ensembles, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
@@ -298,8 +305,9 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
-    def _solver_of(self, n: int) -> str:
-        return "cholesky" if self.solver == "auto" and self.posterior == "ensemble" else super()._solver_of(n)
+    @property
+    def _takes_neighbours(self) -> bool:
+        return self.posterior == "ntkgp"
 
     def _ensemble_bytes(self, n: int, n_models: int) -> int:
         """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
@@ -359,7 +367,7 @@ class NTKRegressor(BaseRegressor):
                     f"training_time must be a number, inf or 'validation'; got {shown(self.training_time)}."
                 )
         else:
-            _check_time(self.training_time, "training_time")
+            checked_time(self.training_time, "training_time")
         require_positive("learning_rate", self.learning_rate)
         if not (is_number(self.momentum) and 0 <= self.momentum < 1):
             raise ValueError(f"momentum must be a number, at least 0 and below 1; got {shown(self.momentum)}.")
@@ -370,7 +378,7 @@ class NTKRegressor(BaseRegressor):
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
-        if self.posterior == "ensemble" and self.solver == "neighbours":
+        if self.solver == "neighbours" and not self._takes_neighbours:
             raise ValueError(
                 "solver='neighbours' has no ensemble: the law of trained networks depends on all rows. Use "
                 "posterior='ntkgp', or solver='cholesky'."
@@ -383,16 +391,3 @@ class NTKRegressor(BaseRegressor):
 def _of_all_rows(process: Process) -> Posterior:
     """Return the process of an ensemble, whose law depends on all rows: neighbours were refused."""
     return cast("Posterior", process)
-
-
-def _check_times(times: Iterable[float]) -> list[float]:
-    """Return training times as a list of floats, or raise."""
-    if not isinstance(times, Iterable) or isinstance(times, str):
-        raise ValueError(f"times must be a list of training times, got {shown(times)}.")
-    return [_check_time(time) for time in times]
-
-
-def _check_time(value: float, name: str = "a training time") -> float:
-    if not (is_number(value) and value >= 0):
-        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
-    return float(value)
