@@ -23,6 +23,11 @@ class Data:
         """Return some of the rows."""
         return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
 
+    def followed_by(self, other: "Data") -> "Data":
+        """Return these rows and after them others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Data(*(np.concatenate(pair) for pair in pairs))
+
     @property
     def n_noises(self) -> int:
         """Number of noise variances."""

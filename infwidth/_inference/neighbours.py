@@ -5,7 +5,7 @@ Guinness & Lawrence 2022). Rows that are asked for together and share most of th
 neighbours, one factorisation.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning
@@ -95,6 +95,11 @@ class NeighbourPosterior:
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
         self.noise = np.stack([row_noise(value, weight) for value in self.groups.noise_variances], axis=1)
         self.index = NeighbourIndex(source.own.inputs, source.engine.n_jobs)
+
+    @property
+    def process(self) -> Self:
+        """The Gaussian process: this."""
+        return self
 
     @property
     def noise_variance(self) -> np.ndarray:
@@ -196,6 +201,10 @@ class NeighbourPosterior:
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes of rows by rows that ``leave_one_out`` takes: none."""
+        return 0
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes of rows by rows that the same takes for n rows: none."""
         return 0
 
     def _solve(self, new: Rows, found: np.ndarray, training: np.ndarray | None = None) -> Solved:

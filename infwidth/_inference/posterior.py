@@ -1,7 +1,7 @@
 """Exact Gaussian-process inference on a kernel source (Rasmussen & Williams 2006 = RW)."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, eigh
@@ -11,6 +11,7 @@ from infwidth._engine.rows import Rows
 from infwidth._inference.source import KernelSource
 from infwidth._learning.evidence import share_of_mean
 from infwidth._linalg.cholesky import ROUNDING
+from infwidth._linalg.solver import Solver
 from infwidth._linalg.solvers import solver_class
 from infwidth._linalg.tiles import Blocks, LowerTiles
 from infwidth._runtime.memory import MemoryLimit
@@ -62,6 +63,8 @@ class Posterior:
     solver : {"auto", "cholesky"}, default="auto"
     max_memory : int or str, optional
     verbose : bool, default=False
+    earlier : Posterior, optional
+        The same given the first of the rows, whose factors are appended to in the place of a ``solver`` being made.
 
     Attributes
     ----------
@@ -85,20 +88,29 @@ class Posterior:
         solver: str = "auto",
         max_memory: MemoryLimit = None,
         verbose: bool = False,
+        earlier: "Posterior | None" = None,
     ) -> None:
         self.source, self.Y, self.weight = source, Y, weight
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
-        found = [
-            solver_class(solver).of(
-                source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose
-            )
-            for value in self.groups.noise_variances
-        ]
-        self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
+        noises = [row_noise(value, weight) for value in self.groups.noise_variances]
+        options: Any = {"weight": weight, "max_memory": max_memory, "verbose": verbose}
+        found: list[tuple[Solver, float]]
+        if earlier is None:
+            found = [solver_class(solver).of(source, noise, **options) for noise in noises]
+        else:
+            known = zip(earlier.factors, earlier.jitters, noises, strict=True)
+            found = [factor.appended(source, noise, jitter=jitter, **options) for factor, jitter, noise in known]
+        self.factors: list[Solver] = [factor for factor, _ in found]
+        self.jitters: np.ndarray = np.array([jitter for _, jitter in found])
         self.noise = np.stack([row_noise(value, weight) for value in self.group_noise_variances], axis=1)
         self.alpha = np.empty(Y.shape)
         for factor, outputs in zip(self.factors, self.groups.outputs, strict=True):
             self.alpha[:, outputs] = factor.solve(Y[:, outputs])
+
+    @property
+    def process(self) -> Self:
+        """The Gaussian process: this."""
+        return self
 
     @property
     def jitter(self) -> float:
@@ -205,7 +217,11 @@ class Posterior:
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""
-        return leave_one_out_bytes(self.source.n)
+        return 2 * self.tiles.own_column_bytes()
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that the same takes for n rows, where the first rows keep their factors."""
+        return sum(factor.appending_bytes(n) for factor in self.factors)
 
     @property
     def tiles(self) -> LowerTiles:

@@ -24,6 +24,10 @@ class Predictive(Protocol):
     def source(self) -> KernelSource:
         """The kernel of the training rows."""
 
+    @property
+    def process(self) -> "Process | None":
+        """The Gaussian process with the same kernel, where its factors are kept."""
+
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Return the mean at new inputs, shape (m, n_outputs)."""
 
@@ -41,6 +45,9 @@ class Predictive(Protocol):
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that the same takes for n rows, the first of which are its own."""
 
 
 class Process(Predictive, Protocol):

@@ -1,9 +1,9 @@
 """What a table asks of a process: rows with each scaling of the features, how models meet them and are judged."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -47,6 +47,8 @@ class Task(ABC, Generic[Law]):
     n_neighbours : int
     n_jobs, max_memory, verbose
         As for the estimators.
+    known_scalers : list of transformers or None, optional
+        Scalings of the features that were found on other rows.
     """
 
     data: Data
@@ -59,10 +61,13 @@ class Task(ABC, Generic[Law]):
     n_jobs: int | None
     max_memory: MemoryLimit
     verbose: bool
+    known_scalers: list[Scaler] | None = field(default=None, kw_only=True)
 
     @cached_property
     def scalers(self) -> list[Scaler]:
         """The scalings of the features that compete: fitted transformers, or None."""
+        if self.known_scalers is not None:
+            return self.known_scalers
         return feature_scalers(self.feature_scaling, self.data.X, self.data.weight, choose=self.learns)
 
     @cached_property
@@ -99,8 +104,11 @@ class Task(ABC, Generic[Law]):
         engine = KernelEngine(model.network.lower(X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
         return ProgramSource(engine, engine.rows(X), self.limit)
 
-    def process(self, model: Model) -> Process:
-        """Return the Gaussian process of a model, conditioned on the rows."""
+    def process(self, model: Model, earlier: Process | None = None) -> Process:
+        """Return the Gaussian process of a model, conditioned on the rows.
+
+        ``earlier`` is the same given the first of the rows, where it is known: its factors are appended to.
+        """
         given = self.source(model), self.data.Y, model.noise_variance, self.data.weight
         if self.solver == "neighbours":
             return NeighbourPosterior(*given, n_neighbours=self.n_neighbours, members=self.members)
@@ -109,6 +117,7 @@ class Task(ABC, Generic[Law]):
             solver=self.solver,
             max_memory=self.max_memory,
             verbose=self.verbose,
+            earlier=cast("Posterior | None", earlier),  # by the same solver
         )
 
     def relevance(self, model: Model) -> np.ndarray:
@@ -168,10 +177,17 @@ class Regression(Task[Process]):
     @classmethod
     def of(cls, data: Data, **options: Any) -> Self:
         """Return the task of rows; equal ones are merged where neighbours are looked for."""
-        if options["solver"] != "neighbours":
-            return cls(data, members=None, **options)
-        merged, group = data.merged()
-        return cls(merged, members=Members(group, data.Y, data.weight), **options)
+        used, members = _in_use(data, options["solver"])
+        return cls(used, members=members, **options)
+
+    def with_rows(self, more: Data, **options: Any) -> Self:
+        """Return the task of these rows and after them others, features scaled as before; some options may change."""
+        data = self.data
+        if self.members is not None:
+            group, Y, weight = self.members
+            data = Data(data.X[group], Y, weight, np.zeros_like(Y))
+        used, members = _in_use(data.followed_by(more), self.solver)
+        return replace(self, data=used, members=members, known_scalers=self.scalers, **options)
 
     relevance_std = 1 / 2
 
@@ -209,6 +225,14 @@ class Regression(Task[Process]):
 
     def merit(self, model: Model, evidence: float) -> float:
         return merit(model, evidence)
+
+
+def _in_use(data: Data, solver: str) -> tuple[Data, Members | None]:
+    """Return the rows that a solver meets: where it looks for neighbours equal ones are merged, and kept as members."""
+    if solver != "neighbours":
+        return data, None
+    merged, group = data.merged()
+    return merged, Members(group, data.Y, data.weight)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from infwidth._data.validation import (
 from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
-from infwidth._inference.mixture import Mixture
+from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Task
@@ -214,12 +214,18 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.feature_relevance_ = sum_of(part.weight * task.relevance(part.model) for part in components)
         self.solver_ = task.solver
-        self.jitter_ = components[0].posterior.jitter
+        self._set_conditioned(task, components)
         self._learned = None if self.optimizer is None else (self._warm_start_key(task), models)
         if self.optimizer is not None:
             _warn_at_bound([component.model.network for component in components])
+
+    def _set_conditioned(
+        self, task: Task[Any], components: Sequence[Component[Process] | Component[ClassPosterior]]
+    ) -> None:
+        """Set those of them that follow from the rows that learned models are conditioned on."""
+        self.feature_relevance_ = sum_of(part.weight * task.relevance(part.model) for part in components)
+        self.jitter_ = components[0].posterior.jitter
 
     def _averages(self, n: int) -> bool:
         """Return whether networks are averaged, given n rows."""

@@ -7,12 +7,12 @@ import numpy.typing as npt
 from infwidth._data.scaling import FeatureScaling
 from infwidth._engine.engine import Limit
 from infwidth._inference.conditioning import condition
-from infwidth._inference.mixture import Mixture
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
+from infwidth.estimators.regressor import BaseRegressor
+from infwidth.estimators.table import noise_of_outputs
 from infwidth.networks import Network
 
 
@@ -221,5 +221,5 @@ class NNGPRegressor(BaseRegressor):
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
                 conditioned = condition(models, task, average=self._averages(n))
-                self._set_regression(table, conditioned, converged, Mixture(conditioned.components))
+                self._set_regression(table, conditioned, converged)
         return self

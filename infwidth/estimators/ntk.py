@@ -25,14 +25,14 @@ from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.predictive import Predictive, Process
-from infwidth._inference.tasks import Regression
 from infwidth._linalg.tiles import LowerTiles, sum_of
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth._runtime.threads import blas_threads, thread_count
 from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
+from infwidth.estimators.regressor import BaseRegressor
+from infwidth.estimators.table import noise_of_outputs
 from infwidth.networks import Network
 
 POSTERIORS = ("ensemble", "ntkgp")
@@ -201,10 +201,8 @@ class NTKRegressor(BaseRegressor):
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
                 conditioned = condition(models, task, average=self._averages(n))
-                time = self._best_time(conditioned.components[0].posterior)
-                mixture = Mixture([self._at_time(component, task, time) for component in conditioned.components])
-                self._set_regression(table, conditioned, converged, mixture)
-                self.training_time_ = time
+                self.training_time_ = self._best_time(conditioned.components[0].posterior)
+                self._set_regression(table, conditioned, converged)
         return self
 
     @overload
@@ -320,14 +318,14 @@ class NTKRegressor(BaseRegressor):
             return total
         return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2
 
-    def _at_time(self, component: Component[Process], task: Regression, time: float) -> Component[Predictive]:
-        """Return the component with the ensemble of networks at a training time, or with the process as it is."""
+    def _law(self, component: Component[Process]) -> Component[Predictive]:
+        """Return the component with the ensemble of networks at the training time, or with the process as it is."""
         if self.posterior == "ntkgp":
             return component
-        n_features, process = task.data.X.shape[1], _of_all_rows(component.posterior)
-        engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
+        process = _of_all_rows(component.posterior)
+        engine = KernelEngine(component.model.network.lower(self.n_features_in_), n_jobs=self.n_jobs)
         prior = ProgramSource(engine, process.source.own, "nngp")
-        ensemble = Ensemble(process, prior, self._descent(), time)
+        ensemble = Ensemble(process, prior, self._descent(), self.training_time_)
         return Component(component.weight, component.model, component.scaler, ensemble)
 
     def _best_time(self, process: Process) -> float:
@@ -346,7 +344,7 @@ class NTKRegressor(BaseRegressor):
     @property
     def _ensembles(self) -> Sequence[Component[Ensemble]]:
         """What predicts, with ``posterior="ensemble"``."""
-        return cast("Sequence[Component[Ensemble]]", self._mixture.components)  # as _at_time made them
+        return cast("Sequence[Component[Ensemble]]", self._mixture.components)  # as _law made them
 
     def _require_ensemble(self, method: str) -> None:
         check_is_fitted(self)

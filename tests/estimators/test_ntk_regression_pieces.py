@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from infwidth import NTKRegressor
 from infwidth._engine.engine import ProgramSource
-from infwidth._inference import ensemble, posterior
+from infwidth._inference import posterior
 from infwidth._inference.dynamics import DENSE_BYTES
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
@@ -58,12 +58,6 @@ def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
 def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
     expected = everything(NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y), NEW)
     monkeypatch.setattr(Cholesky, "of", partial(Cholesky.of, tile=tile))
-
-    class SmallTiles(LowerTiles):
-        def __init__(self, n):
-            super().__init__(n, tile)
-
-    monkeypatch.setattr(ensemble, "LowerTiles", SmallTiles)
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     if model.posterior == "ensemble":
         assert model._mixture.components[0].posterior.tiles.n_blocks > 1
