@@ -23,6 +23,11 @@ class Data:
         """Return some of the rows."""
         return Data(self.X[rows], self.Y[rows], self.weight[rows], self.scatter[rows])
 
+    def followed_by(self, other: "Data") -> "Data":
+        """Return these rows and after them others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Data(*(np.concatenate(pair) for pair in pairs))
+
     @property
     def n_noises(self) -> int:
         """Number of noise variances."""
@@ -50,9 +55,23 @@ class Data:
 
         They are in the inputs' order. Evidence and posterior are the same.
         """
-        X, group = np.unique(self.X, axis=0, return_inverse=True)
+        X, group = unique_rows(self.X)
         weight = np.bincount(group, self.weight)
         Y = np.stack([np.bincount(group, self.weight * y) for y in self.Y.T], axis=1) / weight[:, None]
         squares = self.weight[:, None] * np.sum(self.by_noise((self.Y - Y[group]) ** 2), axis=2)
         scatter = np.stack([np.bincount(group, s) for s in (self.scatter + squares).T], axis=1)
         return Data(X, Y, weight, scatter), group
+
+
+def unique_rows(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different rows in lexicographic order, and the place there of each row.
+
+    As ``numpy.unique`` does with ``axis=0``, which takes a minute where a sort by columns takes seconds.
+    """
+    order = np.lexsort(X.T[::-1])
+    ordered = X[order]
+    first = np.ones(len(X), bool)
+    np.any(ordered[1:] != ordered[:-1], axis=1, out=first[1:])
+    group = np.empty(len(X), np.intp)
+    group[order] = np.cumsum(first) - 1
+    return ordered if first.all() else ordered[first], group

@@ -17,6 +17,7 @@ from infwidth._runtime.floating_point import no_floating_point_errors
 
 MOST_UNEVEN = 1e4  # largest ratio of a warp's slopes among the training rows, beyond which values are no longer apart
 SAME_SHARE = 1e-9  # a smaller difference of shares is rounding
+MOST_VALUES = 20_000  # of a feature that its power is found from
 FAR = 1e100  # cost of a warp that overflows
 LEAST_POWER, MAX_POWER = 1.0, 4.0  # distance of λ from 1: a logarithm is always allowed
 
@@ -145,6 +146,8 @@ def _warp_of(x: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
     if len(values) <= 2:
         return values[0], values[-1] - values[0] or 1.0, 1.0
     share = np.bincount(place, weight) / weight.sum()
+    if len(values) > MOST_VALUES:
+        values, share = _thinned(values, share)
     found = []
     for origin, level in ((_quantile(values, share, 0.5), 0.5), (values[0], 0.1), (values[-1], 0.1)):
         distance = np.abs(values - origin)
@@ -154,6 +157,13 @@ def _warp_of(x: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
         cost, power = _power((values - origin) / spread, share)
         found.append((cost + np.log(spread), origin, spread, power))
     return min(found, key=lambda one: one[0])[1:]
+
+
+def _thinned(values: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means of neighbouring values, ``MOST_VALUES`` in all, and their shares; both ends stay as they are."""
+    edges = np.concatenate([[0], np.linspace(1, len(values) - 1, MOST_VALUES - 1).astype(int)])
+    total = np.add.reduceat(share, edges)
+    return np.add.reduceat(values * (share / np.repeat(total, np.diff([*edges, len(values)]))), edges), total
 
 
 def _quantile(values: np.ndarray, share: np.ndarray, level: float) -> float:

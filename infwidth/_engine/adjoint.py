@@ -5,6 +5,8 @@ For a chunk of one row the forward values are computed anew in the L1 cache, and
 the gradients of all input variances cost one matrix product, and no (n, n, p) tensor exists.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from infwidth._engine.encoding import (
@@ -21,108 +23,118 @@ from infwidth._engine.encoding import (
     RIGHT_SITE,
     SOURCE,
     TARGET,
+    Encoded,
 )
-from infwidth._engine.forward import CHUNK, WORD, gather, gram, register_at
+from infwidth._engine.forward import CHUNK, WORD, Registers, Sides, address, gather, gram, register_at
+from infwidth._engine.rows import Rows
 from infwidth._program.loops import call_adjoint, call_forward
 from infwidth._runtime.jit import entry_point, inline, jit
 
 
+class Tape(NamedTuple):
+    """Values of a chunk at the start and after each operation, shape (n_values, n_pairs, CHUNK), or t of size 0."""
+
+    k: np.ndarray
+    t: np.ndarray
+
+
+class Outputs(NamedTuple):
+    """Gradients of L, to which a pass adds.
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n_operations, most numbers)
+        By each operation's numbers.
+    q_bar : ndarray of shape (total sites, n)
+        By the variances of single inputs, or their sites, before each operation.
+    x_bar : ndarray of shape (n_features,)
+        Σ_ij Ḡ_ij x_if x_jf, between two sites half of it to each.
+    """
+
+    gradient: np.ndarray
+    q_bar: np.ndarray
+    x_bar: np.ndarray
+
+
 @jit
-def _copy(source, target):
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for j in range(source.size):
         target[j] = source[j]
 
 
 @inline
-def _record(program, k_tape, t_tape, own, columns_at, column_stride, n, n_t):
-    """Fill ``k_tape``, ``t_tape`` of shape (n_values, n_pairs, CHUNK), from the values of the start on."""
-    own_at, p_at, p_stride = own.ctypes.data, program.parameters.ctypes.data, program.parameters.shape[1]
+def _record(program: Encoded, tape: Tape, sides: Sides) -> None:
+    """Fill the tape from the values of the start on."""
+    p_stride = program.parameters.shape[1]
     for number in range(program.calls.shape[0]):
         call = program.calls[number]
-        k_after, t_after, pair = k_tape[call[PLACE] + 1], t_tape[call[PLACE] + 1], call[PAIR]
+        k_after, t_after, pair = tape.k[call[PLACE] + 1], tape.t[call[PLACE] + 1], call[PAIR]
         if pair == 0:
             for each in range(call[N_PAIRS]):
-                _copy(k_tape[call[OWN], each, :n], k_after[each, :n])
-                _copy(t_tape[call[OWN], each, :n_t], t_after[each, :n_t])
+                _copy(tape.k[call[OWN], each, : sides.n], k_after[each, : sides.n])
+                _copy(tape.t[call[OWN], each, : sides.n_t], t_after[each, : sides.n_t])
         in_place = call[SOURCE] == call[TARGET]
-        k_source = k_after if in_place else k_tape[call[READ]]
-        t_source = t_after if in_place else t_tape[call[READ]]
-        call_forward(
-            call[FORWARD],
-            k_after[pair].ctypes.data,
-            t_after[pair].ctypes.data,
-            k_source[pair].ctypes.data,
-            t_source[pair].ctypes.data,
-            call[N_PAIRS],
-            CHUNK,
-            own_at + WORD * call[LEFT],
-            columns_at + WORD * call[RIGHT] * column_stride,
-            column_stride,
-            p_at + WORD * call[PLACE] * p_stride,
-            n,
-            n_t,
-        )
+        k_source = k_after if in_place else tape.k[call[READ]]
+        t_source = t_after if in_place else tape.t[call[READ]]
+        own = (address(k_after[pair]), address(t_after[pair]), address(k_source[pair]), address(t_source[pair]))
+        row = address(sides.row) + WORD * call[LEFT]
+        columns = sides.columns + WORD * call[RIGHT] * sides.stride
+        p = address(program.parameters) + WORD * call[PLACE] * p_stride
+        call_forward(call[FORWARD], (*own, call[N_PAIRS], CHUNK, row, columns, sides.stride, p, sides.n, sides.n_t))
 
 
 @inline
 def _backward(
-    program,
-    k_tape,
-    t_tape,
-    k_bar_at,
-    t_bar_at,
-    k_others_at,
-    t_others_at,
-    bar_stride,
-    own,
-    columns_at,
-    column_stride,
-    gradient,
-    q_bar,
-    row,
-    column,
-    scratch,
-    n,
-    n_t,
-):
-    """Walk back from k̄, t̄ after the last operation to k̄ before the first, at ``k_bar_at`` and ``t_bar_at``."""
-    own_at, p_at, q_bar_at = own.ctypes.data, program.parameters.ctypes.data, q_bar.ctypes.data
-    size, p_stride, n_rows = program.pairs.shape[0] * CHUNK, program.parameters.shape[1], q_bar.shape[1]
+    program: Encoded,
+    tape: Tape,
+    bars: Registers,
+    sides: Sides,
+    outputs: Outputs,
+    row: int,
+    column: int,
+    scratch: np.ndarray,
+) -> None:
+    """Walk back from k̄, t̄ after the last operation to k̄ before the first, in the first register of ``bars``."""
+    size, p_stride, n_rows = program.pairs.shape[0] * CHUNK, program.parameters.shape[1], outputs.q_bar.shape[1]
     for number in range(program.calls.shape[0] - 1, -1, -1):
         call = program.calls[number]
-        target, source, pair, place = call[TARGET], call[SOURCE], call[PAIR], call[PLACE]
-        own_stride = bar_stride if target == 0 else CHUNK
-        source_stride = bar_stride if source == 0 else CHUNK
+        pair, place = call[PAIR], call[PLACE]
+        k_bar, t_bar, stride = register_at(bars, call[TARGET], pair, size)
+        source_k_bar, source_t_bar, _ = register_at(bars, call[SOURCE], pair, size)
         call_adjoint(
             call[ADJOINT],
-            k_tape[call[OWN], pair].ctypes.data,
-            t_tape[call[OWN], pair].ctypes.data,
-            k_tape[place + 1, pair].ctypes.data,
-            t_tape[place + 1, pair].ctypes.data,
-            k_tape[call[READ], pair].ctypes.data,
-            t_tape[call[READ], pair].ctypes.data,
-            register_at(target, k_bar_at, k_others_at, size) + WORD * pair * own_stride,
-            register_at(target, t_bar_at, t_others_at, size) + WORD * pair * own_stride,
-            register_at(source, k_bar_at, k_others_at, size) + WORD * pair * source_stride,
-            register_at(source, t_bar_at, t_others_at, size) + WORD * pair * source_stride,
-            call[N_PAIRS],
-            CHUNK,
-            own_stride,
-            q_bar_at + WORD * (call[LEFT_SITE] * n_rows + row),
-            q_bar_at + WORD * (call[RIGHT_SITE] * n_rows + column),
-            own_at + WORD * call[LEFT],
-            columns_at + WORD * call[RIGHT] * column_stride,
-            column_stride,
-            p_at + WORD * place * p_stride,
-            gradient[place].ctypes.data,
-            scratch.ctypes.data,
-            n,
-            n_t,
+            (
+                address(tape.k[call[OWN], pair]),
+                address(tape.t[call[OWN], pair]),
+                address(tape.k[place + 1, pair]),
+                address(tape.t[place + 1, pair]),
+                address(tape.k[call[READ], pair]),
+                address(tape.t[call[READ], pair]),
+                k_bar,
+                t_bar,
+                source_k_bar,
+                source_t_bar,
+                call[N_PAIRS],
+                CHUNK,
+                stride,
+                address(outputs.q_bar) + WORD * (call[LEFT_SITE] * n_rows + row),
+                address(outputs.q_bar) + WORD * (call[RIGHT_SITE] * n_rows + column),
+                address(sides.row) + WORD * call[LEFT],
+                sides.columns + WORD * call[RIGHT] * sides.stride,
+                sides.stride,
+                address(program.parameters) + WORD * place * p_stride,
+                address(outputs.gradient[place]),
+                address(scratch),
+                sides.n,
+                sides.n_t,
+            ),
         )
 
 
 @inline
-def _add_to_inputs(program, rows, grams, a0, b0, product, x_bar):
+def _add_to_inputs(
+    program: Encoded, rows: Rows, grams: np.ndarray, a0: int, b0: int, product: np.ndarray, x_bar: np.ndarray
+) -> None:
     """Add to x̄ what a block of ∂L/∂(Gram entries), shape (n_pairs, m, n), from (a0, b0) on says of the inputs."""
     width = rows.by_site.shape[2]
     for pair in range(program.pairs.shape[0]):
@@ -138,23 +150,43 @@ def _add_to_inputs(program, rows, grams, a0, b0, product, x_bar):
                     x_bar[right * width + f] += 0.5 * product[i, f] * x_left[i, f]
 
 
+@inline
+def _start(
+    k_bar: np.ndarray, t_bar: np.ndarray, nngp_bar: np.ndarray, ntk_bar: np.ndarray, row: int, column: int
+) -> None:
+    """Write k̄ and t̄ after the last operation: ∂L/∂K and ∂L/∂Θ from (row, column) on, each for two entries."""
+    for j in range(t_bar.size):
+        t_bar[j] = 2.0 * ntk_bar[row, column + j]
+    for j in range(k_bar.size):
+        k_bar[j] = 2.0 * nngp_bar[row, column + j] if nngp_bar.size else 0.0
+
+
 @entry_point
-def adjoint_pass(program, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, upper, gradient, q_bar, x_bar):
+def adjoint_pass(
+    program: Encoded,
+    rows: Rows,
+    a0: int,
+    a1: int,
+    b0: int,
+    b1: int,
+    nngp_bar: np.ndarray,
+    ntk_bar: np.ndarray,
+    row: int,
+    column: int,
+    upper: bool,
+    outputs: Outputs,
+) -> None:
     """Add the gradients of one block of pairs of a symmetric matrix, each pair standing for two entries.
 
     The block is that of the inputs a0:a1 with b0:b1; ∂L/∂K and ∂L/∂Θ of it stand in ``nngp_bar`` and ``ntk_bar``
     from (row, column) on, size 0 where L does not depend on that kernel. With ``upper``, only entries right of the
-    diagonal are used: the diagonal belongs to the rows. Results are added to
-
-    gradient : (n_operations, most numbers), of each operation's numbers;
-    q_bar : (total sites, n), of the variances of single inputs, or their sites, before each operation;
-    x_bar : (n_features,), Σ_ij Ḡ_ij x_if x_jf, between two sites half of it to each.
+    diagonal are used: the diagonal belongs to the rows.
     """
     m, n_values, n_pairs = a1 - a0, program.parameters.shape[0] + 1, program.pairs.shape[0]
     ntk_size, size = 1 if ntk_bar.size > 0 else 0, n_pairs * CHUNK
     own = np.empty(rows.coefficients.shape[0])
     gram_buffer, product = np.empty(m * size), np.empty((m, rows.by_site.shape[2]))
-    k_tape, t_tape = np.empty((n_values, n_pairs, CHUNK)), np.empty((n_values, n_pairs, CHUNK * ntk_size))
+    tape = Tape(np.empty((n_values, n_pairs, CHUNK)), np.empty((n_values, n_pairs, CHUNK * ntk_size)))
     t_bar_buffer, scratch = np.empty(m * size * ntk_size), np.empty(2 * CHUNK)
     others = np.empty((program.n_registers - 1) * size)
     t_others = np.empty((program.n_registers - 1) * size * ntk_size)
@@ -166,42 +198,19 @@ def adjoint_pass(program, rows, a0, a1, b0, b1, nngp_bar, ntk_bar, row, column, 
         block_column = column + j0 - b0
         for i in range(m):
             first = min(n, max(0, row + i - block_column + 1)) if upper else 0
-            n_own, n_t = n - first, (n - first) * ntk_size
+            n_t = (n - first) * ntk_size
             for pair in range(n_pairs):
-                _copy(grams[pair, i, first:], k_tape[0, pair])
-                for j in range(n_t):
-                    t_tape[0, pair, j] = 0.0
+                _copy(grams[pair, i, first:], tape.k[0, pair])
+                tape.t[0, pair, :n_t] = 0.0
             k_bar, t_bar = grams[0, i, first:], t_bar_buffer[:n_t]
-            for j in range(n_t):
-                t_bar[j] = 2.0 * ntk_bar[row + i, block_column + first + j]
-            for j in range(n_own):
-                k_bar[j] = 2.0 * nngp_bar[row + i, block_column + first + j] if nngp_bar.size else 0.0
+            _start(k_bar, t_bar, nngp_bar, ntk_bar, row + i, block_column + first)
             others.fill(0.0)
             t_others.fill(0.0)
             gather(rows.coefficients, a0 + i, own)
-            columns_at = rows.coefficients.ctypes.data + WORD * (j0 + first)
-            _record(program, k_tape, t_tape, own, columns_at, column_stride, n_own, n_t)
-            _backward(
-                program,
-                k_tape,
-                t_tape,
-                k_bar.ctypes.data,
-                t_bar.ctypes.data,
-                others.ctypes.data,
-                t_others.ctypes.data,
-                m * n,
-                own,
-                columns_at,
-                column_stride,
-                gradient,
-                q_bar,
-                a0 + i,
-                j0 + first,
-                scratch,
-                n_own,
-                n_t,
-            )
-            for pair in range(n_pairs):
-                for j in range(first):
-                    grams[pair, i, j] = 0.0
-        _add_to_inputs(program, rows, grams, a0, j0, product, x_bar)
+            columns = address(rows.coefficients) + WORD * (j0 + first)
+            sides = Sides(own, columns, column_stride, n - first, n_t)
+            bars = Registers(address(k_bar), address(t_bar), m * n, address(others), address(t_others))
+            _record(program, tape, sides)
+            _backward(program, tape, bars, sides, outputs, a0 + i, j0 + first, scratch)
+            grams[:, i, :first] = 0.0
+        _add_to_inputs(program, rows, grams, a0, j0, product, outputs.x_bar)

@@ -4,9 +4,12 @@ A program is interpreted once per row and chunk of columns, so a deep network st
 memory, and one compiled function serves all networks.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from infwidth._engine.encoding import FORWARD, LEFT, N_PAIRS, PAIR, PLACE, RIGHT, SOURCE, TARGET
+from infwidth._engine.encoding import FORWARD, LEFT, N_PAIRS, PAIR, PLACE, RIGHT, SOURCE, TARGET, Encoded
+from infwidth._engine.rows import Rows
 from infwidth._program.loops import call_forward
 from infwidth._runtime.jit import entry_point, inline, jit
 
@@ -15,8 +18,49 @@ LINE = 8  # doubles in a cache line
 WORD = 8  # bytes of a double
 
 
+class Registers(NamedTuple):
+    """Where the registers of a chunk stand, as addresses: the first by itself, the others one after the other.
+
+    Attributes
+    ----------
+    k, t : int
+        Of the first.
+    stride : int
+        Between pairs of sites in the first, in doubles; in the others it is CHUNK.
+    k_others, t_others : int
+    """
+
+    k: int
+    t: int
+    stride: int
+    k_others: int
+    t_others: int
+
+
+class Sides(NamedTuple):
+    """What a row and a chunk of columns bring to all operations.
+
+    Attributes
+    ----------
+    row : ndarray of shape (n_coefficients,)
+        Coefficients of the row.
+    columns : int
+        Address of the first column's coefficients.
+    stride : int
+        Between the coefficients of one column, in doubles.
+    n, n_t : int
+        Columns with k, and with t.
+    """
+
+    row: np.ndarray
+    columns: int
+    stride: int
+    n: int
+    n_t: int
+
+
 @inline
-def gram(program, a, a0, a1, b, b0, b1, k_block):
+def gram(program: Encoded, a: Rows, a0: int, a1: int, b: Rows, b0: int, b1: int, k_block: np.ndarray) -> None:
     """Write the inner products of inputs a0:a1 with b0:b1, shape (n_pairs, a1 - a0, b1 - b0)."""
     for place in range(program.pairs.shape[0]):
         left, right = program.pairs[place, 0], program.pairs[place, 1]
@@ -24,47 +68,45 @@ def gram(program, a, a0, a1, b, b0, b1, k_block):
 
 
 @inline
-def register_at(register, first_at, others_at, size):
-    """Return the address of a register: the first stands by itself, the others follow each other."""
-    return first_at if register == 0 else others_at + WORD * (register - 1) * size
+def address(array: np.ndarray) -> int:
+    """Return where an array stands; a signed integer, for numba makes floats of sums of both kinds."""
+    return np.intp(array.ctypes.data)  # type: ignore[return-value]  # an int to compiled functions
 
 
 @inline
-def _interpret(program, k_at, t_at, k_others_at, t_others_at, stride, own, columns_at, column_stride, n, n_t):
-    """Run the program on one chunk: at ``k_at`` stand Gram entries, those of pairs of sites ``stride`` apart."""
-    own_at, p_at, size = own.ctypes.data, program.parameters.ctypes.data, program.pairs.shape[0] * CHUNK
-    p_stride = program.parameters.shape[1]
+def register_at(registers: Registers, register: int, pair: int, size: int) -> tuple[int, int, int]:
+    """Return the addresses of a register's k and t from a pair of sites on, and the stride of its pairs."""
+    others = WORD * (register - 1) * size
+    stride = registers.stride if register == 0 else CHUNK
+    k = registers.k if register == 0 else registers.k_others + others
+    t = registers.t if register == 0 else registers.t_others + others
+    return k + WORD * pair * stride, t + WORD * pair * stride, stride
+
+
+@inline
+def _interpret(program: Encoded, registers: Registers, sides: Sides) -> None:
+    """Run the program on one chunk, from the Gram entries in the first register."""
+    size, p_stride = program.pairs.shape[0] * CHUNK, program.parameters.shape[1]
     for number in range(program.calls.shape[0]):
         call = program.calls[number]
-        target, source, pair = call[TARGET], call[SOURCE], call[PAIR]
-        own_stride = stride if target == 0 else CHUNK
-        source_stride = stride if source == 0 else CHUNK
-        call_forward(
-            call[FORWARD],
-            register_at(target, k_at, k_others_at, size) + WORD * pair * own_stride,
-            register_at(target, t_at, t_others_at, size) + WORD * pair * own_stride,
-            register_at(source, k_at, k_others_at, size) + WORD * pair * source_stride,
-            register_at(source, t_at, t_others_at, size) + WORD * pair * source_stride,
-            call[N_PAIRS],
-            own_stride,
-            own_at + WORD * call[LEFT],
-            columns_at + WORD * call[RIGHT] * column_stride,
-            column_stride,
-            p_at + WORD * call[PLACE] * p_stride,
-            n,
-            n_t,
-        )
+        k, t, stride = register_at(registers, call[TARGET], call[PAIR], size)
+        source_k, source_t, _ = register_at(registers, call[SOURCE], call[PAIR], size)
+        of_row = address(sides.row) + WORD * call[LEFT]
+        of_columns = sides.columns + WORD * call[RIGHT] * sides.stride
+        p = address(program.parameters) + WORD * call[PLACE] * p_stride
+        own = (k, t, source_k, source_t, call[N_PAIRS], stride)
+        call_forward(call[FORWARD], (*own, of_row, of_columns, sides.stride, p, sides.n, sides.n_t))
 
 
 @inline
-def gather(coefficients, i, target):
+def gather(coefficients: np.ndarray, i: int, target: np.ndarray) -> None:
     """Copy the coefficients of row i to one array."""
     for place in range(target.size):
         target[place] = coefficients[place, i]
 
 
 @jit
-def _store(source, target, row, column, upper, mirror):
+def _store(source: np.ndarray, target: np.ndarray, row: int, column: int, upper: bool, mirror: bool) -> None:
     """Copy a block to its place, with ``upper`` from the diagonal on, and with ``mirror`` transposed as well."""
     m, n = source.shape
     for i in range(m):
@@ -79,7 +121,21 @@ def _store(source, target, row, column, upper, mirror):
 
 
 @entry_point
-def fused_pass(program, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mirror):
+def fused_pass(
+    program: Encoded,
+    a: Rows,
+    a0: int,
+    a1: int,
+    b: Rows,
+    b0: int,
+    b1: int,
+    nngp: np.ndarray,
+    ntk: np.ndarray,
+    row: int,
+    column: int,
+    upper: bool,
+    mirror: bool,
+) -> None:
     """Write the kernels of inputs a0:a1 of ``a`` with b0:b1 of ``b`` from (row, column) on.
 
     An output of size 0 is not wanted. With ``upper`` the block belongs to a symmetric matrix: entries
@@ -106,19 +162,11 @@ def fused_pass(program, a, a0, a1, b, b0, b1, nngp, ntk, row, column, upper, mir
                 first = max(0, block_row + i - block_column) if upper else 0
                 if first < n:
                     gather(a.coefficients, i0 + i, own)
-                    _interpret(
-                        program,
-                        buffer.ctypes.data + WORD * (i * n + first),
-                        t_buffer.ctypes.data + WORD * (i * n + first),
-                        others.ctypes.data,
-                        t_others.ctypes.data,
-                        rows * n,
-                        own,
-                        b.coefficients.ctypes.data + WORD * (j0 + first),
-                        column_stride,
-                        n - first,
-                        (n - first) * ntk_size,
-                    )
+                    k, t = address(buffer) + WORD * (i * n + first), address(t_buffer) + WORD * (i * n + first)
+                    columns = address(b.coefficients) + WORD * (j0 + first)
+                    registers = Registers(k, t, rows * n, address(others), address(t_others))
+                    sides = Sides(own, columns, column_stride, n - first, (n - first) * ntk_size)
+                    _interpret(program, registers, sides)
             if nngp.size:
                 _store(k_block[0], nngp, block_row, block_column, upper, mirror)
             if ntk.size:

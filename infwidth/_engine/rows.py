@@ -7,6 +7,8 @@ import numpy as np
 from infwidth._program.operation import Values
 from infwidth._program.program import Program
 
+WalkedRows = tuple[list[Values], list[np.ndarray | None]]  # what ``walk_rows`` returns
+
 
 class Rows(NamedTuple):
     """A set of inputs, ready for the fused pass.
@@ -29,14 +31,14 @@ class Rows(NamedTuple):
     nngp: np.ndarray
     ntk: np.ndarray
 
-    def take(self, place):
+    def take(self, place: np.ndarray | slice) -> "Rows":
         """Return some of the inputs."""
         inputs, coefficients = self.inputs[place], np.ascontiguousarray(self.coefficients[:, place])
         by_site = split_by_site(inputs, len(self.by_site))
         return Rows(inputs, by_site, coefficients, self.nngp[place], self.ntk[place])
 
 
-def compute_rows(program: Program, X) -> Rows:
+def compute_rows(program: Program, X: np.ndarray) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""
     inputs = np.multiply(X, program.input_scale, order="C")
     by_site = split_by_site(inputs, program.n_sites)
@@ -48,7 +50,7 @@ def compute_rows(program: Program, X) -> Rows:
     return Rows(inputs, by_site, table, np.where(finite, k[0], np.nan), t[0])
 
 
-def walk_rows(program: Program, by_site) -> tuple[list[Values], list[np.ndarray | None]]:
+def walk_rows(program: Program, by_site: np.ndarray) -> WalkedRows:
     """Return the kernels of single inputs, shape (n_pairs, n), at the start and after each operation.
 
     And the coefficients of each operation, as ``Operation.rows`` gives them.
@@ -64,6 +66,6 @@ def walk_rows(program: Program, by_site) -> tuple[list[Values], list[np.ndarray 
     return values, coefficients
 
 
-def split_by_site(inputs, n_sites: int) -> np.ndarray:
+def split_by_site(inputs: np.ndarray, n_sites: int) -> np.ndarray:
     """Return the features of each site, shape (n_sites, n, n_features / n_sites)."""
     return np.ascontiguousarray(inputs.reshape(len(inputs), n_sites, -1).transpose(1, 0, 2))

@@ -11,7 +11,8 @@ from infwidth._data.box import TrainingBox
 from infwidth._data.coding import ClassCoding
 from infwidth._inference.calibration import fit_calibration
 from infwidth._inference.mixture import Component
-from infwidth._inference.posterior import Posterior
+from infwidth._inference.posterior import with_more_targets
+from infwidth._inference.predictive import Process
 
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
@@ -53,7 +54,7 @@ class ClassPosterior:
 
     Parameters
     ----------
-    posterior : Posterior
+    posterior : Process
     noise_variance : float
         Of a new observation.
     coding : ClassCoding
@@ -75,7 +76,7 @@ class ClassPosterior:
 
     def __init__(
         self,
-        posterior: Posterior,
+        posterior: Process,
         noise_variance: float,
         coding: ClassCoding,
         labels: Labels,
@@ -142,10 +143,8 @@ class ClassPosterior:
         """Return the parts given also the other rows with equal inputs: observations with noise (maths 8.5)."""
         one, rest = rows.one[:, None], rows.rest[:, None]
         total = (rest + one) * self._posterior.Y[rows.group] - one * self.coding.targets(rows.label)
-        known = rows.rest * variance
-        share = np.divide(variance, self._noise_variance + known, out=np.zeros_like(known), where=known > 0.0)
-        mean = mean + share[:, None] * (total - rest * mean)
-        return self._parts(mean, (1.0 - share * rows.rest) * variance)
+        mean, variances = with_more_targets(mean, variance[:, None], rest, total, self._noise_variance)
+        return self._parts(mean, variances[:, 0])
 
     def _calibrate(self, scores: np.ndarray, std: np.ndarray, variance: np.ndarray) -> np.ndarray:
         if self.calibration is None:

@@ -8,7 +8,7 @@ the end of training along an eigenvector after time t is e^{-(λ+ρ)t/N} of what
 or the same for steps of finite size. Both are 1/(λ+ρ) at t = ∞.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.linalg import eigh, eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.model_selection import KFold
 
+from infwidth._data.validation import is_number, shown
 from infwidth._inference.source import KernelSource
 
 DENSE_BYTES = 24  # times n²: the matrix, which becomes its eigenvectors, and LAPACK's work space
@@ -167,3 +168,17 @@ def _times(decaying: Sequence[np.ndarray], n: float, descent: Descent) -> list[f
     if descent.learning_rate is not None:
         times = np.unique(np.ceil(times / descent.learning_rate)) * descent.learning_rate
     return [*times, np.inf]
+
+
+def checked_times(times: Iterable[float]) -> list[float]:
+    """Return training times as a list of floats, or raise."""
+    if not isinstance(times, Iterable) or isinstance(times, str):
+        raise ValueError(f"times must be a list of training times, got {shown(times)}.")
+    return [checked_time(time) for time in times]
+
+
+def checked_time(value: float, name: str = "a training time") -> float:
+    """Return a training time as a float, or raise."""
+    if not (is_number(value) and value >= 0):
+        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
+    return float(value)

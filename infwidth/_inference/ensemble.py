@@ -25,6 +25,7 @@ from infwidth._inference.posterior import (
     process_mean,
 )
 from infwidth._inference.source import KernelSource
+from infwidth._linalg.solver import Solver
 from infwidth._linalg.tiles import Blocks, LowerTiles, sum_of
 
 COVARIANCE_COLUMNS = 512
@@ -41,16 +42,26 @@ class Ensemble:
         K, of the same rows.
     descent : Descent
     time : float
+
+    Attributes
+    ----------
+    process : Posterior or None
+        The Gaussian process at the end of training, where its factors are those of the ensemble.
     """
 
     def __init__(self, posterior: Posterior, prior: KernelSource, descent: Descent, time: float) -> None:
         self.source, self.prior, self.Y, self.weight = posterior.source, prior, posterior.Y, posterior.weight
         self.groups, self.descent = posterior.groups, descent
         self.ridges = posterior.group_noise_variances
-        self.tiles = LowerTiles(self.source.n)  # of K
+        self.tiles = posterior.tiles.alike()  # of K
         prior.fill(self.tiles)
-        self.factors = posterior.factors if np.isinf(time) and descent.learning_rate is None else []
+        self.process = posterior if np.isinf(time) and descent.learning_rate is None else None
         self._set_time(time)
+
+    @property
+    def factors(self) -> list[Solver]:
+        """Those of the process, one for each group; none at other times."""
+        return [] if self.process is None else self.process.factors
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -65,7 +76,7 @@ class Ensemble:
         """Return the same ensemble at another time."""
         _ = self.spectrum  # which the copy shares
         other = copy(self)
-        other.factors = []
+        other.process = None
         other._set_time(time)
         return other
 
@@ -154,7 +165,13 @@ class Ensemble:
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes: four tile columns."""
-        return 4 * LowerTiles.column_bytes(self.source.n)
+        return 4 * self.tiles.own_column_bytes()
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that the same takes for n rows: factors, K, and at other times eigenvectors."""
+        if self.process is not None:
+            return self.process.appending_bytes(n) + self.process.tiles.extended_bytes(n)
+        return (len(self.ridges) + 1) * LowerTiles.n_bytes(n) + DENSE_BYTES * n**2
 
     def _add_covariance(self, X: np.ndarray, prior: np.ndarray, weights: Blocks, covariance: np.ndarray) -> None:
         """Add to the covariance of the start what training does to it, given A(x)ᵀ as blocks."""

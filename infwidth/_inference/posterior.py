@@ -1,7 +1,7 @@
 """Exact Gaussian-process inference on a kernel source (Rasmussen & Williams 2006 = RW)."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import cholesky, eigh
@@ -11,6 +11,7 @@ from infwidth._engine.rows import Rows
 from infwidth._inference.source import KernelSource
 from infwidth._learning.evidence import share_of_mean
 from infwidth._linalg.cholesky import ROUNDING
+from infwidth._linalg.solver import Solver
 from infwidth._linalg.solvers import solver_class
 from infwidth._linalg.tiles import Blocks, LowerTiles
 from infwidth._runtime.memory import MemoryLimit
@@ -62,6 +63,8 @@ class Posterior:
     solver : {"auto", "cholesky"}, default="auto"
     max_memory : int or str, optional
     verbose : bool, default=False
+    earlier : Posterior, optional
+        The same given the first of the rows, whose factors are appended to in the place of a ``solver`` being made.
 
     Attributes
     ----------
@@ -85,20 +88,29 @@ class Posterior:
         solver: str = "auto",
         max_memory: MemoryLimit = None,
         verbose: bool = False,
+        earlier: "Posterior | None" = None,
     ) -> None:
         self.source, self.Y, self.weight = source, Y, weight
         self.groups = OutputGroups.of(noise_variance, Y.shape[1])
-        found = [
-            solver_class(solver).of(
-                source, row_noise(value, weight), weight=weight, max_memory=max_memory, verbose=verbose
-            )
-            for value in self.groups.noise_variances
-        ]
-        self.factors, self.jitters = [factor for factor, _ in found], np.array([jitter for _, jitter in found])
+        noises = [row_noise(value, weight) for value in self.groups.noise_variances]
+        options: Any = {"weight": weight, "max_memory": max_memory, "verbose": verbose}
+        found: list[tuple[Solver, float]]
+        if earlier is None:
+            found = [solver_class(solver).of(source, noise, **options) for noise in noises]
+        else:
+            known = zip(earlier.factors, earlier.jitters, noises, strict=True)
+            found = [factor.appended(source, noise, jitter=jitter, **options) for factor, jitter, noise in known]
+        self.factors: list[Solver] = [factor for factor, _ in found]
+        self.jitters: np.ndarray = np.array([jitter for _, jitter in found])
         self.noise = np.stack([row_noise(value, weight) for value in self.group_noise_variances], axis=1)
         self.alpha = np.empty(Y.shape)
         for factor, outputs in zip(self.factors, self.groups.outputs, strict=True):
             self.alpha[:, outputs] = factor.solve(Y[:, outputs])
+
+    @property
+    def process(self) -> Self:
+        """The Gaussian process: this."""
+        return self
 
     @property
     def jitter(self) -> float:
@@ -147,23 +159,19 @@ class Posterior:
         one, alpha, inverse = np.ones((len(self.Y), 1)), self.alpha.copy(), inverse.copy()
         for place, (factor, outputs) in enumerate(zip(self.factors, self.groups.outputs, strict=True)):
             b = factor.solve(one)
-            share = share_of_mean(b, self.Y[:, outputs])
+            share = share_of_mean(float(b.sum()), self.Y[:, outputs])
             alpha[:, outputs] -= share * b * alpha[:, outputs].sum(axis=0)
             inverse[:, place] -= share * b[-len(inverse) :, 0] ** 2
         return inverse, alpha
 
     def _without_own_target(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same for some rows from their posterior: one observation with noise is taken back.
-
-        With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
-        """
+        """Return the same for some rows from their posterior."""
         parts = [
             self._mean_and_variance(self.source.own.take(places[batch]))
             for batch in kernel_batches(len(places), self.source)
         ]
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
-        share = variance / self.noise[places][:, self.groups.group]
-        return (mean - share * self.Y[places]) / (1.0 - share), variance / (1.0 - share)
+        return without_own_target(mean, variance, self.Y[places], self.noise[places][:, self.groups.group])
 
     def leave_one_out_log_densities(self) -> np.ndarray:
         """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
@@ -209,7 +217,11 @@ class Posterior:
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""
-        return leave_one_out_bytes(self.source.n)
+        return 2 * self.tiles.own_column_bytes()
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that the same takes for n rows, where the first rows keep their factors."""
+        return sum(factor.appending_bytes(n) for factor in self.factors)
 
     @property
     def tiles(self) -> LowerTiles:
@@ -225,6 +237,26 @@ class Posterior:
     def _copies(self, blocks: Blocks) -> Iterator[Blocks]:
         """Yield blocks that may be overwritten, for each factor."""
         return copies(blocks, len(self.factors))
+
+
+def without_own_target(
+    mean: np.ndarray, variance: np.ndarray, y: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take one observation with noise back from a posterior of its row.
+
+    With mean m and variance s given all rows, and noise d: variance s / (1 - s/d), mean (m - y s/d) / (1 - s/d).
+    """
+    share = variance / noise
+    return (mean - share * y) / (1.0 - share), variance / (1.0 - share)
+
+
+def with_more_targets(
+    mean: np.ndarray, variance: np.ndarray, weight: np.ndarray, total: np.ndarray, noise: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add observations of the row itself to a posterior, given their weight and weighted sum (maths 8.5)."""
+    known = weight * variance
+    share = np.divide(variance, noise + known, out=np.zeros_like(known), where=known > 0.0)
+    return mean + share * (total - weight * mean), (1.0 - share * weight) * variance
 
 
 def leave_one_out_bytes(n: int) -> int:

@@ -13,15 +13,20 @@ class Predictive(Protocol):
 
     Attributes
     ----------
-    source : KernelSource
-        Of the training rows.
     Y : ndarray of shape (n, n_outputs)
     groups : OutputGroups
     """
 
-    source: KernelSource
     Y: np.ndarray
     groups: OutputGroups
+
+    @property
+    def source(self) -> KernelSource:
+        """The kernel of the training rows."""
+
+    @property
+    def process(self) -> "Process | None":
+        """The Gaussian process with the same kernel, where its factors are kept."""
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Return the mean at new inputs, shape (m, n_outputs)."""
@@ -40,3 +45,24 @@ class Predictive(Protocol):
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""
+
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that the same takes for n rows, the first of which are its own."""
+
+
+class Process(Predictive, Protocol):
+    """A Gaussian process given data: all of them, or of each prediction the neighbours."""
+
+    @property
+    def jitter(self) -> float:
+        """What was added to the noise variance, at most."""
+
+    @property
+    def noise_variance(self) -> np.ndarray:
+        """The noise variance of each output in use, jitter included, shape (n_outputs,)."""
+
+    def leave_one_out(self, n_rows: int | None = None, *, free_mean: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same; of the last rows, and with an unknown mean of the targets, where that is asked for."""
+
+    def leave_one_out_log_densities(self) -> np.ndarray:
+        """Return log densities of targets given the others, summed for each output, shape (n_outputs,)."""

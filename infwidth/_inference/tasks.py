@@ -1,9 +1,9 @@
 """What a table asks of a process: rows with each scaling of the features, how models meet them and are judged."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -13,11 +13,13 @@ from infwidth._data.coding import ClassCoding
 from infwidth._data.data import Data
 from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, transform
 from infwidth._data.targets import informative_share, least_noise
-from infwidth._engine.engine import KernelEngine, ProgramSource
+from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.classes import ClassPosterior, Labels
+from infwidth._inference.neighbours import Members, NeighbourPosterior
 from infwidth._inference.posterior import Posterior
+from infwidth._inference.predictive import Process
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
-from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import differences
 from infwidth._runtime.memory import MemoryLimit
 
@@ -41,8 +43,12 @@ class Task(ABC, Generic[Law]):
         The kernel that is the prior.
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
-    solver, n_jobs, max_memory, verbose
+    solver : {"cholesky", "neighbours"}
+    n_neighbours : int
+    n_jobs, max_memory, verbose
         As for the estimators.
+    known_scalers : list of transformers or None, optional
+        Scalings of the features that were found on other rows.
     """
 
     data: Data
@@ -51,13 +57,17 @@ class Task(ABC, Generic[Law]):
     limit: Limit
     by_leave_one_out: bool
     solver: str
+    n_neighbours: int
     n_jobs: int | None
     max_memory: MemoryLimit
     verbose: bool
+    known_scalers: list[Scaler] | None = field(default=None, kw_only=True)
 
     @cached_property
     def scalers(self) -> list[Scaler]:
         """The scalings of the features that compete: fitted transformers, or None."""
+        if self.known_scalers is not None:
+            return self.known_scalers
         return feature_scalers(self.feature_scaling, self.data.X, self.data.weight, choose=self.learns)
 
     @cached_property
@@ -75,7 +85,7 @@ class Task(ABC, Generic[Law]):
         """What variances are learned from, with each scaling."""
         learned = self.data.of_noises(self.varying)
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = learned if self.by_leave_one_out else learned.merged()[0]
+        merged = learned if self.by_leave_one_out or self.members else learned.merged()[0]
         return [replace(merged, X=transform(scaler, merged.X)) for scaler in self.scalers]
 
     @property
@@ -83,23 +93,31 @@ class Task(ABC, Generic[Law]):
         """The objective of learning: see ``Objective``."""
         return leave_one_out_density if self.by_leave_one_out else log_marginal_likelihood
 
+    @property
+    def judged_by(self) -> EvidenceFunction:
+        """What is most like the measure of models that have met all rows."""
+        return self.learned_by
+
     def source(self, model: Model) -> ProgramSource:
         """Return the kernel of a model, of the rows in use."""
         X = self.datasets[model.scaling].X
         engine = KernelEngine(model.network.lower(X.shape[1]), ntk=self.limit == "ntk", n_jobs=self.n_jobs)
         return ProgramSource(engine, engine.rows(X), self.limit)
 
-    def process(self, model: Model) -> Posterior:
-        """Return the Gaussian process of a model, conditioned on the rows."""
-        data = self.data
+    def process(self, model: Model, earlier: Process | None = None) -> Process:
+        """Return the Gaussian process of a model, conditioned on the rows.
+
+        ``earlier`` is the same given the first of the rows, where it is known: its factors are appended to.
+        """
+        given = self.source(model), self.data.Y, model.noise_variance, self.data.weight
+        if self.solver == "neighbours":
+            return NeighbourPosterior(*given, n_neighbours=self.n_neighbours, members=self.members)
         return Posterior(
-            self.source(model),
-            data.Y,
-            model.noise_variance,
-            data.weight,
+            *given,
             solver=self.solver,
             max_memory=self.max_memory,
             verbose=self.verbose,
+            earlier=cast("Posterior | None", earlier),  # by the same solver
         )
 
     def relevance(self, model: Model) -> np.ndarray:
@@ -112,6 +130,7 @@ class Task(ABC, Generic[Law]):
 
     # What differs between the tasks
 
+    members: ClassVar[Members | None] = None  # the rows as they were given, where equal ones were merged
     relevance_std: ClassVar[float] = 1.0  # of the prior of single input variances, in units of ``prior_std``
     refines: ClassVar[bool] = True  # whether the models with the largest evidence are refined on all of few rows
 
@@ -143,14 +162,42 @@ class Task(ABC, Generic[Law]):
         """Return what models are compared by."""
 
 
-class Regression(Task[Posterior]):
-    """Numbers to predict: the posterior is the process."""
+@dataclass(frozen=True)
+class Regression(Task[Process]):
+    """Numbers to predict: the posterior is the process.
+
+    Attributes
+    ----------
+    members : Members or None
+        The rows as they were given, where equal ones were merged.
+    """
+
+    members: Members | None  # type: ignore[misc]  # a constant of the base
+
+    @classmethod
+    def of(cls, data: Data, **options: Any) -> Self:
+        """Return the task of rows; equal ones are merged where neighbours are looked for."""
+        used, members = _in_use(data, options["solver"])
+        return cls(used, members=members, **options)
+
+    def with_rows(self, more: Data, **options: Any) -> Self:
+        """Return the task of these rows and after them others, features scaled as before; some options may change."""
+        data = self.data
+        if self.members is not None:
+            group, Y, weight = self.members
+            data = Data(data.X[group], Y, weight, np.zeros_like(Y))
+        used, members = _in_use(data.followed_by(more), self.solver)
+        return replace(self, data=used, members=members, known_scalers=self.scalers, **options)
 
     relevance_std = 1 / 2
 
     @property
     def judged_by_leave_one_out(self) -> bool:
-        return self.by_leave_one_out
+        return self.by_leave_one_out or self.solver == "neighbours"
+
+    @property
+    def judged_by(self) -> EvidenceFunction:
+        return leave_one_out_density if self.judged_by_leave_one_out else self.learned_by
 
     @property
     def least_noise(self) -> np.ndarray:
@@ -161,21 +208,31 @@ class Regression(Task[Posterior]):
         data = self.data
         return float(np.mean([informative_share(y, data.weight) for y in data.of_noises(self.varying).Y.T]))
 
-    def posterior(self, model: Model) -> Posterior:
+    def posterior(self, model: Model) -> Process:
         return self.process(model)
 
-    def evidence(self, posterior: Posterior, model: Model) -> float:
-        if self.by_leave_one_out:
+    def evidence(self, posterior: Process, model: Model) -> float:
+        if self.judged_by_leave_one_out:
             return float(posterior.leave_one_out_log_densities()[self.varying].sum())
         return self.log_marginal_likelihood(posterior)
 
-    def log_marginal_likelihood(self, posterior: Posterior) -> float:
-        """Return that of the targets that vary, summed over the outputs."""
+    def log_marginal_likelihood(self, posterior: Process) -> float:
+        """Return that of the targets that vary, summed over the outputs; NaN where only neighbours are known."""
+        if not isinstance(posterior, Posterior):
+            return np.nan
         values = posterior.log_marginal_likelihoods() + differences(self.data, posterior.noise_variance)[0]
         return float(values[self.varying].sum())
 
     def merit(self, model: Model, evidence: float) -> float:
         return merit(model, evidence)
+
+
+def _in_use(data: Data, solver: str) -> tuple[Data, Members | None]:
+    """Return the rows that a solver meets: where it looks for neighbours equal ones are merged, and kept as members."""
+    if solver != "neighbours":
+        return data, None
+    merged, group = data.merged()
+    return merged, Members(group, data.Y, data.weight)
 
 
 @dataclass(frozen=True)

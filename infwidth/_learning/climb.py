@@ -68,22 +68,7 @@ def climb(
     center = start if center is None else center
     precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
     best: dict[str, Any] = {}
-
-    def cost(theta: np.ndarray, eval_gradient: bool = True) -> tuple[float, np.ndarray] | float:
-        theta = checked_theta(theta, p, len(noise_variance), "the theta of your optimizer")
-        try:
-            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
-        except (NotFiniteError, LinAlgError):
-            if not best:
-                raise
-            total, slope = _wall(theta, best)
-            return (total, slope) if eval_gradient else total
-        pull = precision * (theta - center)
-        total = 0.5 * float(pull @ (theta - center)) - value
-        if total < best.get("cost", np.inf):
-            best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
-        return (total, pull - gradient) if eval_gradient else total
-
+    cost = _cost(objective, network, precision, center, best)
     converged = True
     if optimizer is None:
         converged = _minimize(cost, start, bounds, best, deadline)
@@ -100,6 +85,33 @@ def climb(
         converged=converged,
         center=center,
     )
+
+
+def _cost(
+    objective: Objective, network: Network, precision: np.ndarray, center: np.ndarray, best: dict[str, Any]
+) -> Callable[..., Any]:
+    """Return the function of theta that is minimised, minus the evidence and the prior's logarithm, and its gradient.
+
+    It keeps its lowest point in ``best``.
+    """
+    p = len(theta_of(network))
+
+    def cost(theta: np.ndarray, eval_gradient: bool = True) -> tuple[float, np.ndarray] | float:
+        theta = checked_theta(theta, p, len(center) - p, "the theta of your optimizer")
+        try:
+            value, gradient, nugget = objective.evaluate(with_theta(network, theta[:p]), np.exp(theta[p:]))
+        except (NotFiniteError, LinAlgError):
+            if not best:
+                raise
+            total, slope = _wall(theta, best)
+            return (total, slope) if eval_gradient else total
+        pull = precision * (theta - center)
+        total = 0.5 * float(pull @ (theta - center)) - value
+        if total < best.get("cost", np.inf):
+            best.update(cost=total, theta=theta.copy(), value=value, nugget=nugget)
+        return (total, pull - gradient) if eval_gradient else total
+
+    return cost
 
 
 def _prior_precision(network: Network, n_noises: int, prior_std: float | None, relevance_std: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """How well a kernel explains the targets, and the derivative of that with respect to every entry of the matrix."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.linalg import blas
@@ -63,7 +64,7 @@ def leave_one_out_density(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     """
     factor = Cholesky(tiles)
     alpha, b = factor.solve(Y), factor.solve(np.ones((len(Y), 1)))
-    share = share_of_mean(b, Y)
+    share = share_of_mean(float(b.sum()), Y)
     alpha -= share * b * alpha.sum(axis=0)
     t = Y.shape[1]
     inverse = factor.inverse()
@@ -83,14 +84,14 @@ def leave_one_out_density(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     return Evidence(value, inverse)
 
 
-def share_of_mean(b: np.ndarray, Y: np.ndarray) -> float:
-    """Return s of (A + c 1 1ᵀ)⁻¹ = A⁻¹ - s b bᵀ: b = A⁻¹ 1, and c is the mean square of the targets (maths 6.21).
+def share_of_mean(total: float | np.ndarray, Y: np.ndarray) -> Any:
+    """Return s of (A + c 1 1ᵀ)⁻¹ = A⁻¹ - s b bᵀ, given 1ᵀ A⁻¹ 1: b = A⁻¹ 1, c is the mean square of Y (maths 6.21).
 
     Outputs that are 0 do not count.
     """
     n_used = int(np.count_nonzero(Y.any(axis=0)))
     variance = float(np.sum(Y**2)) / (len(Y) * max(1, n_used))
-    return variance / (1.0 + variance * float(b.sum()))
+    return variance / (1.0 + variance * total)
 
 
 def _add_outer(tiles: LowerTiles, scale: float, left: np.ndarray, right: np.ndarray, keep: float) -> None:

@@ -1,14 +1,11 @@
 """A network with its learned variances."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
-
-Limit = Literal["nngp", "ntk"]
 
 
 @dataclass(frozen=True)

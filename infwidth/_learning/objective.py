@@ -4,10 +4,9 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from infwidth._data.data import Data
-from infwidth._engine.engine import KernelEngine, ProgramSource
+from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._engine.gradient import program_gradient
 from infwidth._learning.evidence import Evidence, EvidenceFunction
-from infwidth._learning.model import Limit
 from infwidth._linalg.jitter import NUGGETS, first_definite
 from infwidth._linalg.tiles import TILE, LowerTiles, sum_of
 from infwidth._runtime.threads import blas_threads, for_each, solver_threads, thread_count

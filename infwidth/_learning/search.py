@@ -23,10 +23,10 @@ from scipy.linalg import LinAlgError
 
 from infwidth._data.data import Data
 from infwidth._data.leaves import leaves
-from infwidth._engine.engine import NotFiniteError
+from infwidth._engine.engine import Limit, NotFiniteError
 from infwidth._learning.climb import OptimizerFunction, climb
 from infwidth._learning.evidence import EvidenceFunction
-from infwidth._learning.model import Limit, Model, merit
+from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.callbacks import Monitor
 from infwidth._runtime.threads import thread_count
@@ -54,8 +54,8 @@ class Learnable(Protocol):
     ----------
     limit : {"nngp", "ntk"}
     n_jobs : int or None
-    learned_by : callable (tiles, Y) -> Evidence
-        The objective.
+    learned_by, judged_by : callable (tiles, Y) -> Evidence
+        The objective, and the like of what decides between models that have met all rows.
     learned_datasets : list of Data
         The rows with each scaling of the features.
     least_noise : float or ndarray of shape (n_noises,)
@@ -75,6 +75,8 @@ class Learnable(Protocol):
     def n_jobs(self) -> int | None: ...
     @property
     def learned_by(self) -> EvidenceFunction: ...
+    @property
+    def judged_by(self) -> EvidenceFunction: ...
     @property
     def learned_datasets(self) -> list[Data]: ...
     @property
@@ -128,7 +130,7 @@ class Search:
         kinds = [relevance, common] if common and not refines else [[*relevance, *common]]
         ranked = [self._ranked(models) for models in kinds]
         finalists = [m for models in ranked for m in models[: N_FINALISTS // len(kinds)]]
-        refined = self.improve(finalists, self.n_rows) or finalists
+        refined = self._refined(finalists) or finalists
         if few:
             return [*refined, *(m for m in ranked[0] if m not in finalists)]
         if len(self.order) > JUDGED_ROWS:
@@ -154,10 +156,17 @@ class Search:
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
 
     def _ranked(self, models: list[Model]) -> list[Model]:
-        """Return the models, the best first, by evidence of more rows; of many rows the best of each network."""
+        """Return the models, the best first, by evidence of more rows.
+
+        Of many rows the best of each network, with an input variance a feature where it asks for them: a common one is
+        a better start than single ones that few rows have told too much, but no better end.
+        """
         n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(models, n_rows)
-        return self.improve(_best_scalings(judged), n_rows) or judged if self.n_rows > WHOLE_ROWS else judged
+        if self.n_rows <= WHOLE_ROWS:
+            return judged
+        n_features = self.datasets[0].X.shape[1]
+        return self.improve([_expanded(m, n_features) for m in _best_scalings(judged)], n_rows) or judged
 
     def _judged(self, models: list[Model], n_rows: int) -> list[Model]:
         """Return the models, the best first, by their evidence of ``n_rows`` rows as they are."""
@@ -174,10 +183,30 @@ class Search:
 
     def resume(self, models: list[Model]) -> list[Model]:
         """Return the finalists of an earlier search, from where it ended and with the priors it had."""
-        return self.improve(models, self.n_rows, resume=True) or models
+        return self._refined(models, resume=True) or models
 
-    def improve(self, models: list[Model], n_rows: int, n_restarts: int = 0, *, resume: bool = False) -> list[Model]:
+    def _refined(self, models: list[Model], *, resume: bool = False) -> list[Model]:
+        """Return the models improved on as many rows as are asked for; the best also by what judges it in the end.
+
+        That is robust where the network is wrong, and evidence where it is right: which is better is seen then.
+        """
+        refined, judged_by = self.improve(models, self.n_rows, resume=resume), self.task.judged_by
+        if judged_by is self.task.learned_by:
+            return refined
+        return [*refined, *self.improve(refined[:1], self.n_rows, evidence=judged_by)]
+
+    def improve(
+        self,
+        models: list[Model],
+        n_rows: int,
+        n_restarts: int = 0,
+        *,
+        resume: bool = False,
+        evidence: EvidenceFunction | None = None,
+    ) -> list[Model]:
         """Return those that there was time to improve on ``n_rows`` rows, the best first."""
+        if not models:
+            return []
         groups = self._groups(models[0], min(n_rows, self.n_rows))
         improved: list[Model] = []
         for model in models:
@@ -186,7 +215,7 @@ class Search:
                 break
             with self.monitor.task(f"learn {model.network}"):
                 datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
-                improved.append(self._best_climb(datasets, model, n_restarts, resume))
+                improved.append(self._best_climb(self._objective(datasets, evidence), model, n_restarts, resume))
             total, found = sum(map(len, groups)), improved[-1]
             self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {total} rows")
         return sorted(improved, key=merit, reverse=True)
@@ -200,13 +229,12 @@ class Search:
         n_leaves = min(len(found), -(-n_rows // len(found[0])))
         return [found[leaf] for leaf in self.random_state.permutation(len(found))[:n_leaves]]
 
-    def _objective(self, datasets: list[Data]) -> Objective:
-        return Objective(datasets, self.task.limit, self.task.learned_by, self.task.n_jobs)
+    def _objective(self, datasets: list[Data], evidence: EvidenceFunction | None = None) -> Objective:
+        return Objective(datasets, self.task.limit, evidence or self.task.learned_by, self.task.n_jobs)
 
-    def _best_climb(self, datasets: list[Data], start: Model, n_restarts: int, resume: bool) -> Model:
+    def _best_climb(self, objective: Objective, start: Model, n_restarts: int, resume: bool) -> Model:
         """Climb from the start, and from random models around it; return the best."""
         settings = self.settings
-        objective = self._objective(datasets)
         starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(

@@ -1,13 +1,14 @@
 """Cholesky factorisation by tiles, in place, and what can be solved with it.
 
 All loops over single numbers are BLAS and LAPACK calls on tiles; the algorithms are the tile versions of
-LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
+LAPACK's potrf, trtri and lauum (Buttari et al. 2009). Tiles are factored without the GIL.
 """
 
 import numpy as np
 from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
 
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
+from infwidth._linalg.lapack import ROUTINES, overwrite
 from infwidth._linalg.solver import Matrix, Solver
 from infwidth._linalg.tiles import TILE, Blocks, LowerTiles, sum_of
 from infwidth._runtime.memory import MemoryLimit, require_memory
@@ -26,6 +27,8 @@ class Cholesky(Solver):
         The lower triangle of A. It is overwritten with L.
     verbose : bool, default=False
         Show the progress.
+    first : int, default=0
+        Block rows before this one hold L already.
 
     Raises
     ------
@@ -35,11 +38,13 @@ class Cholesky(Solver):
 
     name = "cholesky"
 
-    def __init__(self, tiles: LowerTiles, verbose: bool = False) -> None:
+    def __init__(self, tiles: LowerTiles, verbose: bool = False, first: int = 0) -> None:
         self.tiles = tiles
         self._floor = [ROUNDING * np.diag(tiles[k, k]) for k in range(tiles.n_blocks)]
         for k in progress(range(tiles.n_blocks), "Cholesky factorisation", verbose):
-            self._eliminate(k)
+            if k >= first:
+                self._factor_pivot(k)
+            self._eliminate(k, first)
 
     @staticmethod
     def n_bytes(n: int) -> int:
@@ -86,21 +91,58 @@ class Cholesky(Solver):
         solver, share = found
         return solver, share * scale
 
-    def _eliminate(self, k: int) -> None:
-        """Factor tile column k, and subtract it from all columns right of it."""
+    def appending_bytes(self, n: int, tile: int = TILE) -> int:
+        """Return the most bytes that ``appended`` takes for n rows, where the first rows keep their factor."""
+        grown = 8 * n * min(n, tile)  # the last block row, once more
+        return self.tiles.extended_bytes(n, tile) - self.tiles.extended_bytes(self.tiles.n, tile) + grown
+
+    def appended(
+        self,
+        source: Matrix,
+        noise: np.ndarray,
+        *,
+        jitter: float = 0.0,
+        weight: float | np.ndarray = 1.0,
+        max_memory: MemoryLimit = None,
+        verbose: bool = False,
+        tile: int = TILE,
+    ) -> tuple["Cholesky", float]:
+        """Return the factor of more rows in n² operations for each: see ``Solver.appended``.
+
+        L₂₁ = A₂₁ L₁₁⁻ᵀ, and L₂₂ is the factor of A₂₂ - L₂₁ L₂₁ᵀ (maths 4.9). Tiles of the first rows are shared with
+        this object; where the last of them is not full it grows, as a copy.
+        """
+        require_memory(self.appending_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")
+        first, tiles = self.tiles.n_blocks, self.tiles.extended(source.n, tile)
+        source.fill(new for new in tiles if new[0] >= self.tiles.n)
+        tiles.add_to_diagonal(noise + jitter / weight, first)
+        try:
+            factor = Cholesky(tiles, verbose, first)
+        except NotPositiveDefiniteError:
+            return self.of(source, noise, weight=weight, max_memory=max_memory, verbose=verbose, tile=tile)
+        if first < tiles.n_blocks and tiles.size(first - 1) + tiles.size(first) <= tile:
+            factor.tiles = tiles.joined(first - 1)
+        return factor, jitter
+
+    def _factor_pivot(self, k: int) -> None:
+        """Factor the tile of column k on the diagonal."""
         tiles = self.tiles
-        _, info = lapack.dpotrf(tiles[k, k], lower=1, clean=0, overwrite_a=1)
+        info = overwrite(ROUTINES.potrf, tiles[k, k].T)
         bad = ~(np.diag(tiles[k, k]) ** 2 > self._floor[k])  # LAPACK lets NaN pass, and pivots that are rounding
         if info or bad.any():
             raise NotPositiveDefiniteError(
                 f"pivot {tiles.edges[k] + (info or int(np.argmax(bad)) + 1)} is not positive"
             )
-        below = range(k + 1, tiles.n_blocks)
-        for i in below:  # A_ik <- A_ik L_kk⁻ᵀ
+
+    def _eliminate(self, k: int, first: int) -> None:
+        """Divide tile column k by its pivot, and subtract it from all columns right of it, from row ``first`` on."""
+        tiles = self.tiles
+        for i in range(max(k + 1, first), tiles.n_blocks):  # A_ik <- A_ik L_kk⁻ᵀ
             blas.dtrsm(1.0, tiles[k, k], tiles[i, k], side=1, lower=1, trans_a=1, overwrite_b=1)
-        for j in below:  # A_ij <- A_ij - L_ik L_jkᵀ
-            blas.dsyrk(-1.0, tiles[j, k], 1.0, tiles[j, j], lower=1, overwrite_c=1)
-            for i in range(j + 1, tiles.n_blocks):
+        for j in range(k + 1, tiles.n_blocks):  # A_ij <- A_ij - L_ik L_jkᵀ
+            if j >= first:
+                blas.dsyrk(-1.0, tiles[j, k], 1.0, tiles[j, j], lower=1, overwrite_c=1)
+            for i in range(max(j + 1, first), tiles.n_blocks):
                 blas.dgemm(-1.0, tiles[i, k], tiles[j, k], 1.0, tiles[i, j], trans_b=1, overwrite_c=1)
 
     def half_solve(self, blocks: Blocks, first: int = 0) -> None:
@@ -162,9 +204,12 @@ class Cholesky(Solver):
 
     def inverse(self) -> LowerTiles:
         """Return the lower triangle of A⁻¹ as tiles, in the memory of L: this object is of no use afterwards."""
-        self._invert_factor()
-        self._multiply_inverse()
         tiles = self.tiles
+        if tiles.n_blocks == 1:  # small matrices are inverted side by side
+            overwrite(ROUTINES.potri, tiles[0, 0].T)
+        else:
+            self._invert_factor()
+            self._multiply_inverse()
         self.tiles = None  # type: ignore[assignment]  # so that an object of no use fails at once
         return tiles
 

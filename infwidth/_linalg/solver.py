@@ -82,6 +82,32 @@ class Solver(ABC):
                 If the matrix is not positive definite even with jitter.
         """
 
+    def appending_bytes(self, n: int) -> int:
+        """Return the most bytes that ``appended`` takes for n rows."""
+        return self.n_bytes(n)
+
+    def appended(
+        self,
+        source: Matrix,
+        noise: np.ndarray,
+        *,
+        jitter: float = 0.0,
+        weight: float | np.ndarray = 1.0,
+        max_memory: MemoryLimit = None,
+        verbose: bool = False,
+    ) -> tuple["Solver", float]:
+        """Return a solver of more rows, the first of which are those of this one, which stays as it is.
+
+        Parameters are those of ``of``, for all rows, and the jitter of this solver, which new rows get too where it is
+        enough; else all is done anew.
+
+        Returns
+        -------
+        solver : Solver
+        jitter : float
+        """
+        return self.of(source, noise, weight=weight, max_memory=max_memory, verbose=verbose)
+
     @abstractmethod
     def solve_blocks(self, blocks: Blocks) -> None:
         """Overwrite the blocks of B with those of A⁻¹B."""

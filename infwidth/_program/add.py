@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, SitePairs, Values
+from infwidth._program.loops import Bars, Chunk, adjoint_loop, forward_loop
+from infwidth._program.operation import Before, Direction, Operation, SitePairs, Values
 from infwidth._runtime.jit import inline
 
 
@@ -21,14 +21,7 @@ class Add(Operation):
         return Values(own.k + source.k, own.t + source.t), None
 
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
         return bar, bar
 
@@ -38,23 +31,13 @@ class Add(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "add")
 
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        return Values(d_own.k + d_source.k, d_own.t + d_source.t)
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        return Values(change.own.k + change.source.k, change.own.t + change.source.t)
 
 
 @inline
-def _forward(own, source, row, columns, p):
+def _forward(chunk: Chunk) -> None:
+    own, source = chunk.own, chunk.source
     for j in range(own.k.size):
         own.k[j] += source.k[j]
     for j in range(own.t.size):
@@ -62,8 +45,8 @@ def _forward(own, source, row, columns, p):
 
 
 @inline
-def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    for j in range(bar.k.size):
-        source_bar.k[j] += bar.k[j]
-    for j in range(bar.t.size):
-        source_bar.t[j] += bar.t[j]
+def _adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
+    for j in range(bar.own.k.size):
+        bar.source.k[j] += bar.own.k[j]
+    for j in range(bar.own.t.size):
+        bar.source.t[j] += bar.own.t[j]

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
-from infwidth._program.operation import Operation, SitePairs, Values
+from infwidth._program.loops import Bars, Chunk, adjoint_loop, dot, forward_loop, total
+from infwidth._program.operation import Before, Direction, Operation, SitePairs, Values
 from infwidth._runtime.jit import inline
 
 
@@ -31,17 +31,11 @@ class Affine(Operation):
         return Values(self.w * own.k + self.b, self.w * own.t + self.u * own.k + self.s), None
 
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
+        own = before.own
         gradient[:2] += np.vdot(bar.k, own.k), bar.k.sum()
-        if ntk:
+        if before.ntk:
             gradient += np.vdot(bar.t, own.t), 0.0, np.vdot(bar.t, own.k), bar.t.sum()
         return Values(self.w * bar.k + self.u * bar.t, self.w * bar.t), None
 
@@ -51,19 +45,8 @@ class Affine(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "affine")
 
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        dw, db, du, ds = numbers
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        (dw, db, du, ds), own, d_own = change.numbers, before.own, change.own
         return Values(
             self.w * d_own.k + dw * own.k + db,
             self.w * d_own.t + dw * own.t + self.u * d_own.k + du * own.k + ds,
@@ -71,7 +54,8 @@ class Affine(Operation):
 
 
 @inline
-def _forward(own, source, row, columns, p):
+def _forward(chunk: Chunk) -> None:
+    own, p = chunk.own, chunk.p
     w, b, u, s = p[0], p[1], p[2], p[3]
     for j in range(own.t.size):
         own.t[j] = w * own.t[j] + (u * own.k[j] + s)
@@ -80,17 +64,18 @@ def _forward(own, source, row, columns, p):
 
 
 @inline
-def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    w, u = p[0], p[2]
-    gradient[0] += dot(bar.k, own.k)
-    gradient[1] += total(bar.k)
-    if bar.t.size:
-        gradient[0] += dot(bar.t, own.t)
-        gradient[2] += dot(bar.t, own.k)
-        gradient[3] += total(bar.t)
-        for j in range(bar.t.size):
-            bar.k[j] = w * bar.k[j] + u * bar.t[j]
-            bar.t[j] *= w
+def _adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
+    w, u, gradient = chunk.p[0], chunk.p[2], bar.gradient
+    k, t, k_bar, t_bar = chunk.own.k, chunk.own.t, bar.own.k, bar.own.t
+    gradient[0] += dot(k_bar, k)
+    gradient[1] += total(k_bar)
+    if t_bar.size:
+        gradient[0] += dot(t_bar, t)
+        gradient[2] += dot(t_bar, k)
+        gradient[3] += total(t_bar)
+        for j in range(t_bar.size):
+            k_bar[j] = w * k_bar[j] + u * t_bar[j]
+            t_bar[j] *= w
     else:
-        for j in range(bar.k.size):
-            bar.k[j] *= w
+        for j in range(k_bar.size):
+            k_bar[j] *= w

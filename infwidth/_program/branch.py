@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, SitePairs, Values
+from infwidth._program.loops import Bars, Chunk, adjoint_loop, forward_loop
+from infwidth._program.operation import Before, Direction, Operation, SitePairs, Values
 from infwidth._runtime.jit import inline
 
 
@@ -22,16 +22,9 @@ class Branch(Operation):
         return source, None
 
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
-        return Values(np.zeros_like(own.k), np.zeros_like(own.t)), bar
+        return Values(np.zeros_like(before.own.k), np.zeros_like(before.own.t)), bar
 
     def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "branch")
@@ -39,23 +32,13 @@ class Branch(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "branch")
 
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        return d_source
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        return change.source
 
 
 @inline
-def _forward(own, source, row, columns, p):
+def _forward(chunk: Chunk) -> None:
+    own, source = chunk.own, chunk.source
     for j in range(own.k.size):
         own.k[j] = source.k[j]
     for j in range(own.t.size):
@@ -63,10 +46,10 @@ def _forward(own, source, row, columns, p):
 
 
 @inline
-def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    for j in range(bar.k.size):
-        source_bar.k[j] += bar.k[j]
-        bar.k[j] = 0.0
-    for j in range(bar.t.size):
-        source_bar.t[j] += bar.t[j]
-        bar.t[j] = 0.0
+def _adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
+    for j in range(bar.own.k.size):
+        bar.source.k[j] += bar.own.k[j]
+        bar.own.k[j] = 0.0
+    for j in range(bar.own.t.size):
+        bar.source.t[j] += bar.own.t[j]
+        bar.own.t[j] = 0.0

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from infwidth._program.loops import adjoint_loop, forward_loop
-from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
+from infwidth._program.loops import Bars, Chunk, adjoint_loop, forward_loop
+from infwidth._program.operation import Before, Direction, Operation, SitePairs, Values, diagonal_places
 from infwidth._runtime.jit import inline
 
 
@@ -24,16 +24,9 @@ class Diagonal(Operation):
         return Values(self._scaled(own.k, pairs), self._scaled(own.t, pairs)), None
 
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
-        return self.rows(bar, bar, pairs)[0], None
+        return self.rows(bar, bar, before.pairs)[0], None
 
     def forward(self, ntk: bool) -> int:
         return forward_loop(_forward, "diagonal")
@@ -41,31 +34,18 @@ class Diagonal(Operation):
     def adjoint(self, ntk: bool) -> int:
         return adjoint_loop(_adjoint, "diagonal")
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
-        return self._of_matrices(own, pairs), None
+    def matrices(self, before: Before) -> tuple[Values, Any]:
+        return self._of_matrices(before.own, before.pairs), None
 
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        return self._of_matrices(d_own, pairs)
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        return self._of_matrices(change.own, before.pairs)
 
-    def _scaled(self, array, pairs):
+    def _scaled(self, array: np.ndarray, pairs: SitePairs) -> np.ndarray:
         scaled = array.copy()
         scaled[diagonal_places(pairs)] *= self.factor
         return scaled
 
-    def _of_matrices(self, values, pairs):
+    def _of_matrices(self, values: Values, pairs: SitePairs) -> Values:
         own = np.arange(values.k.shape[-1])
         scaled = Values(values.k.copy(), values.t.copy())
         for place in diagonal_places(pairs):
@@ -75,10 +55,10 @@ class Diagonal(Operation):
 
 
 @inline
-def _forward(own, source, row, columns, p):
+def _forward(chunk: Chunk) -> None:
     pass
 
 
 @inline
-def _adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
+def _adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
     pass

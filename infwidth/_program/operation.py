@@ -28,6 +28,42 @@ SitePairs = tuple[tuple[int, int], ...]
 ONE_SITE: SitePairs = ((0, 0),)
 
 
+class Before(NamedTuple):
+    """What an operation finds, of single inputs, shape (n_pairs, n), or of all pairs of them, (n_pairs, n, n).
+
+    Attributes
+    ----------
+    own, source : Values
+        Kernels in the register that changes, and in the one that is read.
+    coefficients : ndarray of shape (n_sites, n_coefficients, n), or None
+        What ``Operation.rows`` has given.
+    pairs : SitePairs
+    ntk : bool
+        Whether t matters.
+    """
+
+    own: Values
+    source: Values
+    coefficients: Any
+    pairs: SitePairs
+    ntk: bool
+
+
+class Direction(NamedTuple):
+    """Derivatives of what an operation finds, along a direction.
+
+    Attributes
+    ----------
+    own, source : Values of shape (n_pairs, n, n)
+    numbers : ndarray of shape (n_numbers,)
+        Of the operation's own numbers.
+    """
+
+    own: Values
+    source: Values
+    numbers: np.ndarray
+
+
 def diagonal_places(pairs: SitePairs) -> list[int]:
     """Return the places of the pairs of each site with itself, site by site."""
     places = {left: place for place, (left, right) in enumerate(pairs) if left == right}
@@ -92,30 +128,19 @@ class Operation(ABC):
 
     @abstractmethod
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
         """Walk single inputs back.
 
         Parameters
         ----------
-        own, source : Values of shape (n_pairs, n)
-            Kernels before the operation.
-        bar : Values
+        before : Before
+        bar : Values of shape (n_pairs, n)
             ∂L/∂(kernels after).
         q_bar : ndarray of shape (n_sites, n)
             ∂L/∂(variance of each site) through the coefficients of the loops.
-        pairs : SitePairs
         gradient : ndarray of shape (n_numbers,)
             ∂L/∂(the operation's numbers) is added to it.
-        ntk : bool
-            Whether L depends on t.
 
         Returns
         -------
@@ -133,27 +158,14 @@ class Operation(ABC):
     def adjoint(self, ntk: bool) -> int:
         """Return the address of the adjoint loop."""
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
+    def matrices(self, before: Before) -> tuple[Values, Any]:
         """Return matrices of all pairs, shape (n_pairs, n, n), and what ``tangent`` needs of them.
 
         The diagonals of a site with itself are those that ``rows`` gives. Here that is what ``rows`` does, entry by
         entry, for operations that treat all pairs alike.
         """
-        return self.rows(own, source, pairs)
+        return self.rows(before.own, before.source, before.pairs)
 
     @abstractmethod
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        """Return the derivative of the matrices, given those of the matrices before and of the numbers."""
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        """Return the derivative of the matrices along a direction, given what ``matrices`` has kept."""

@@ -7,15 +7,16 @@ beforehand, in O(n). A kernel of a site with itself never comes from the formula
 """
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from infwidth._program.loops import adjoint_loop, dot, forward_loop, total
-from infwidth._program.operation import Operation, SitePairs, Values, diagonal_places
-from infwidth._runtime.jit import inlined, jit
-from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS, Family
+from infwidth._program.loops import AdjointLoop, Bars, Chunk, ForwardLoop, adjoint_loop, dot, forward_loop, total
+from infwidth._program.operation import Before, Direction, Operation, SitePairs, Values, diagonal_places
+from infwidth._runtime.jit import inline, inlined, jit
+from infwidth.activations.base import N_COEFFICIENTS, N_PARAMETERS, Family, Numbers, PairCurvature, PairDual
 
 
 class Partials(NamedTuple):
@@ -66,16 +67,9 @@ class Pairwise(Operation):
         return Values(k, t), coefficients
 
     def rows_adjoint(
-        self,
-        own: Values,
-        source: Values,
-        bar: Values,
-        q_bar: np.ndarray,
-        pairs: SitePairs,
-        gradient: np.ndarray,
-        ntk: bool,
+        self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
-        places, p = diagonal_places(pairs), self._numbers()
+        own, ntk, places, p = before.own, before.ntk, diagonal_places(before.pairs), self._numbers()
         k_bar, t_bar = np.empty_like(own.k), np.zeros_like(own.t)
         for site, place in enumerate(places):
             q, t, g, h = own.k[place], own.t[place], bar.k[place], bar.t[place]
@@ -90,21 +84,21 @@ class Pairwise(Operation):
             if ntk:
                 k_bar[place] += h * t * derivative_slope
                 t_bar[place] = h * derivative
-        if len(pairs) > len(places):
-            self._sites_adjoint(own, bar, k_bar, t_bar, pairs, gradient, ntk)
+        if len(before.pairs) > len(places):
+            self._sites_adjoint(before, bar, Values(k_bar, t_bar), gradient)
         if self.learned:
             gradient[0] += np.vdot(k_bar, own.k) + np.vdot(t_bar, own.t)
         return Values(k_bar, t_bar), None
 
-    def _sites_adjoint(self, own, bar, k_bar, t_bar, pairs, gradient, ntk):
+    def _sites_adjoint(self, before: Before, bar: Values, own_bar: Values, gradient: np.ndarray) -> None:
         """Do the same for pairs of two sites of one input."""
-        places, coefficients = diagonal_places(pairs), self.rows(own, own, pairs)[1][:, :, None]
-        for place, (left, right) in enumerate(pairs):
+        own, (k_bar, t_bar), places = before.own, own_bar, diagonal_places(before.pairs)
+        for place, (left, right) in enumerate(before.pairs):
             if left == right:
                 continue
             k, g = own.k[[place]], bar.k[[place]]
-            h = bar.t[[place]] * own.t[[place]] if ntk else np.zeros_like(g)
-            sides = coefficients[left], coefficients[right]
+            h = bar.t[[place]] * own.t[[place]] if before.ntk else np.zeros_like(g)
+            sides = before.coefficients[left][:, None], before.coefficients[right][:, None]
             partials = self._partials(k, *sides)
             for number, moved in self._moved():
                 there = _partials(self.family, k, *sides, moved)
@@ -113,7 +107,7 @@ class Pairwise(Operation):
             k_bar[place] = (g * partials.slope)[0]
             k_bar[places[left]] += (g * partials.value_left)[0]
             k_bar[places[right]] += (g * partials.value_right)[0]
-            if ntk:
+            if before.ntk:
                 k_bar[place] += (h * partials.second)[0]
                 k_bar[places[left]] += (h * partials.slope_left)[0]
                 k_bar[places[right]] += (h * partials.slope_right)[0]
@@ -128,61 +122,50 @@ class Pairwise(Operation):
         name = f"{self.family.name}_{_limit(ntk)}{'_learned' * self.learned}"
         return adjoint_loop(loop, name, n_coefficients=N_COEFFICIENTS, n_numbers=self.n_numbers)
 
-    def matrices(
-        self, own: Values, source: Values, coefficients: np.ndarray, pairs: SitePairs, ntk: bool
-    ) -> tuple[Values, Any]:
+    def matrices(self, before: Before) -> tuple[Values, Any]:
+        own = before.own
         out, t = np.empty((len(Partials._fields), *own.k.shape)), np.empty_like(own.t)
-        for place, (left, right) in enumerate(pairs):
-            sides = coefficients[left][:, :, None], coefficients[right][:, None]
+        for place, (left, right) in enumerate(before.pairs):
+            sides = _sides(before, left, right)
             partials = _partials(self.family, own.k[place], *sides, self._numbers(), out[:, place])
-            t[place] = partials.slope * own.t[place] if ntk else own.t[place]
+            t[place] = partials.slope * own.t[place] if before.ntk else own.t[place]
             if left == right:
                 rows = self.family.rows(np.diagonal(own.k[place]).copy(), self._numbers())
                 np.fill_diagonal(partials.value, rows.value)
                 np.fill_diagonal(t[place], rows.derivative * np.diagonal(own.t[place]))
         return Values(out[0], t), out
 
-    def tangent(
-        self,
-        own: Values,
-        source: Values,
-        kept: Any,
-        d_own: Values,
-        d_source: Values,
-        numbers: np.ndarray,
-        coefficients: np.ndarray,
-        pairs: SitePairs,
-        ntk: bool,
-    ) -> Values:
-        places, dk, dt = diagonal_places(pairs), np.empty_like(own.k), np.zeros_like(own.t)
-        linear, (before_k, before_t) = numbers[1:], d_own
+    def tangent(self, before: Before, kept: Any, change: Direction) -> Values:
+        own, ntk, places = before.own, before.ntk, diagonal_places(before.pairs)
+        dk, dt, linear, (d_k, d_t) = np.empty_like(own.k), np.zeros_like(own.t), change.numbers[1:], change.own
         if self.learned:  # φ(bx) on K is φ(x) on b²K, and Ṫ has a factor b²
-            before_k, before_t = before_k + numbers[0] * own.k, before_t + numbers[0] * own.t
-        for place, (left, right) in enumerate(pairs):
+            d_k, d_t = d_k + change.numbers[0] * own.k, d_t + change.numbers[0] * own.t
+        for place, (left, right) in enumerate(before.pairs):
             k, t, partials = own.k[place], own.t[place], Partials(*kept[:, place])
-            left_dq = np.diagonal(before_k[places[left]])[:, None]
-            right_dq = np.diagonal(before_k[places[right]])
+            left_dq = np.diagonal(d_k[places[left]])[:, None]
+            right_dq = np.diagonal(d_k[places[right]])
             if ntk:
-                dt[place] = partials.second * t * before_k[place] + partials.slope * before_t[place]
+                dt[place] = partials.second * t * d_k[place] + partials.slope * d_t[place]
                 dt[place] += t * (partials.slope_left * left_dq + partials.slope_right * right_dq)
-            dk[place] = partials.slope * before_k[place]
+            dk[place] = partials.slope * d_k[place]
             dk[place] += partials.value_left * left_dq
             dk[place] += partials.value_right * right_dq
             for number, moved in self._moved():
-                sides = coefficients[left][:, :, None], coefficients[right][:, None]
-                there = _partials(self.family, k, *sides, moved)
+                there = _partials(self.family, k, *_sides(before, left, right), moved)
                 dk[place] += linear[number] * (there.value - partials.value)
                 if ntk:
                     dt[place] += linear[number] * t * (there.slope - partials.slope)
             if left == right:
                 q, r = np.diagonal(k).copy(), np.diagonal(t)
-                d_own_rows = np.diagonal(before_k[place]), np.diagonal(before_t[place])
+                d_own_rows = np.diagonal(d_k[place]), np.diagonal(d_t[place])
                 dq, dr = self._rows_tangent(q, r, *d_own_rows, linear)
                 np.fill_diagonal(dk[place], dq)
                 np.fill_diagonal(dt[place], dr)
         return Values(dk, dt)
 
-    def _rows_tangent(self, q, t, dq, dt, linear):
+    def _rows_tangent(
+        self, q: np.ndarray, t: np.ndarray, dq: np.ndarray, dt: np.ndarray, linear: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         rows, slopes = self.family.rows(q, self._numbers()), self.family.row_slopes(q, self._numbers())
         d_value, d_slope = slopes[0] * dq, rows.derivative * dt + t * slopes[1] * dq
         for number, moved in self._moved():
@@ -191,20 +174,27 @@ class Pairwise(Operation):
             d_slope += linear[number] * t * (there.derivative - rows.derivative)
         return d_value, d_slope
 
-    def _numbers(self):
+    def _numbers(self) -> np.ndarray:
         values = self.parameters()
         return np.array([*values, *[0.0] * (N_PARAMETERS - len(values))])
 
-    def _moved(self):
+    def _moved(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the place of each number in which T is affine, and the numbers where it is larger by 1."""
         for number in range(self.n_numbers - 1):
             yield number, self._numbers() + np.eye(N_PARAMETERS)[number]
 
-    def _partials(self, k, left, right):
+    def _partials(self, k: np.ndarray, left: np.ndarray, right: np.ndarray) -> Partials:
         return _partials(self.family, k, left, right, self._numbers())
 
 
-def _partials(family, k, left, right, p, out=None):
+def _sides(before: Before, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients of a pair of sites for matrices: of the rows, and of the columns."""
+    return before.coefficients[left][:, :, None], before.coefficients[right][:, None]
+
+
+def _partials(
+    family: Family, k: np.ndarray, left: np.ndarray, right: np.ndarray, p: np.ndarray, out: np.ndarray | None = None
+) -> Partials:
     """Return the ``Partials`` at covariances k of shape (m, n), in ``out`` of shape (7, m, n) if that is given.
 
     The coefficients have shapes (N_COEFFICIENTS, m or 1, n or 1).
@@ -216,9 +206,9 @@ def _partials(family, k, left, right, p, out=None):
 
 
 @cache
-def _elementwise(curvature):
+def _elementwise(curvature: PairCurvature) -> Callable[..., None]:
     @jit
-    def loop(k, left, right, p, out):
+    def loop(k: np.ndarray, left: np.ndarray, right: np.ndarray, p: Numbers, out: np.ndarray) -> None:
         for i in range(k.shape[0]):
             for j in range(k.shape[1]):
                 a, b = (left[0, i, j], left[1, i, j], left[2, i, j]), (right[0, i, j], right[1, i, j], right[2, i, j])
@@ -229,63 +219,70 @@ def _elementwise(curvature):
     return loop
 
 
-def _limit(ntk):
+def _limit(ntk: bool) -> str:
     return "ntk" if ntk else "nngp"
 
 
-def _nngp_forward(own, source, row, columns, p_):
-    k, n = own.k, own.k.size
-    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
-    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
-    for j in range(n):
+# ruff: noqa: F821  # these are given when the loops of a family are made
+pair: PairDual
+curvature: PairCurvature
+n_linear: int
+adjoint: AdjointLoop
+
+
+@inline
+def _unpacked(chunk: Chunk) -> tuple[Numbers, tuple[np.ndarray, np.ndarray, np.ndarray], Numbers]:
+    """Return the coefficients of the row and of the columns, and the numbers of the family, as tuples."""
+    row, columns, p, n = chunk.row, chunk.columns, chunk.p, chunk.own.k.size
+    of_columns = columns[0, :n], columns[1, :n], columns[2, :n]
+    return (row[0], row[1], row[2]), of_columns, (p[0], p[1], p[2], p[3], p[4], p[5])
+
+
+def _nngp_forward(chunk: Chunk) -> None:
+    k, (a, (r0, r1, r2), p) = chunk.own.k, _unpacked(chunk)
+    for j in range(k.size):
         k[j] = pair(k[j], a, (r0[j], r1[j], r2[j]), p)[0]
 
 
-def _ntk_forward(own, source, row, columns, p_):
-    k, t, n = own.k, own.t, own.k.size
-    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
-    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
-    for j in range(n):
+def _ntk_forward(chunk: Chunk) -> None:
+    (k, t), (a, (r0, r1, r2), p) = chunk.own, _unpacked(chunk)
+    for j in range(k.size):
         value, derivative = pair(k[j], a, (r0[j], r1[j], r2[j]), p)
         k[j] = value
         t[j] *= derivative
 
 
-def _nngp_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+def _nngp_adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
     """k̄ <- k̄ Ṫ; q̄ of the row and of the columns grow by k̄ ∂T/∂q."""
-    k, k_bar, n, of_row = own.k, bar.k, own.k.size, scratch[0]
-    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
-    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
-    for j in range(n):
+    k, (a, (r0, r1, r2), p) = chunk.own.k, _unpacked(chunk)
+    k_bar, q_columns, of_row = bar.own.k, bar.q_columns, scratch[0]
+    for j in range(k.size):
         both = curvature(k[j], a, (r0[j], r1[j], r2[j]), p)
         g = k_bar[j]
         k_bar[j] = g * both[1]
         of_row[j] = g * both[3]
         q_columns[j] += g * both[4]
-    q_row[0] += total(of_row)
+    bar.q_row[0] += total(of_row)
 
 
-def _ntk_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+def _ntk_adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
     """The same for k and t: k̄ <- k̄ Ṫ + t̄ t T̈, t̄ <- t̄ Ṫ."""
-    k, t, k_bar, t_bar, n, of_row = own.k, own.t, bar.k, bar.t, own.k.size, scratch[0]
-    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
-    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
-    for j in range(n):
+    (k, t), (a, (r0, r1, r2), p) = chunk.own, _unpacked(chunk)
+    (k_bar, t_bar), q_columns, of_row = bar.own, bar.q_columns, scratch[0]
+    for j in range(k.size):
         both = curvature(k[j], a, (r0[j], r1[j], r2[j]), p)
         g, h = k_bar[j], t_bar[j] * t[j]
         k_bar[j] = g * both[1] + h * both[2]
         t_bar[j] *= both[1]
         of_row[j] = g * both[3] + h * both[5]
         q_columns[j] += g * both[4] + h * both[6]
-    q_row[0] += total(of_row)
+    bar.q_row[0] += total(of_row)
 
 
-def _learned_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch):
+def _learned_adjoint(chunk: Chunk, after: Values, bar: Bars, scratch: np.ndarray) -> None:
     """Add ∂L/∂(numbers) too: of those in which T is affine by its change where one of them grows by 1."""
-    k, t, n = own.k, own.t, own.k.size
-    a, p = (row[0], row[1], row[2]), (p_[0], p_[1], p_[2], p_[3], p_[4], p_[5])
-    r0, r1, r2 = columns[0, :n], columns[1, :n], columns[2, :n]
-    moved_k, moved_t = scratch[0], scratch[1, : t.size]
+    (k, t), (a, (r0, r1, r2), p) = chunk.own, _unpacked(chunk)
+    gradient, moved_k, moved_t = bar.gradient, scratch[0], scratch[1, : t.size]
     for number in range(n_linear):
         moved = (
             p[0] + (number == 0),
@@ -295,28 +292,25 @@ def _learned_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row,
             p[4] + (number == 4),
             p[5] + (number == 5),
         )
-        for j in range(n):
+        for j in range(k.size):
             value, derivative = pair(k[j], a, (r0[j], r1[j], r2[j]), moved)
             moved_k[j] = value
             if t.size:
                 moved_t[j] = derivative * t[j]
-        gradient[1 + number] += dot(bar.k, moved_k) - dot(bar.k, after.k)
-        gradient[1 + number] += dot(bar.t, moved_t) - dot(bar.t, after.t)
-    adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p_, gradient, scratch)
-    gradient[0] += dot(bar.k, k) + dot(bar.t, t)
-
-
-# ruff: noqa: F821  # pair, curvature, n_linear and adjoint are given when a family's loops are made
+        gradient[1 + number] += dot(bar.own.k, moved_k) - dot(bar.own.k, after.k)
+        gradient[1 + number] += dot(bar.own.t, moved_t) - dot(bar.own.t, after.t)
+    adjoint(chunk, after, bar, scratch)
+    gradient[0] += dot(bar.own.k, k) + dot(bar.own.t, t)
 
 
 @cache
-def _forward_function(family: Family, ntk: bool):
+def _forward_function(family: Family, ntk: bool) -> ForwardLoop:
     template = _ntk_forward if ntk else _nngp_forward
     return inlined(template, template.__name__, pair=family.pair)
 
 
 @cache
-def _adjoint_function(family: Family, ntk: bool, learned: bool):
+def _adjoint_function(family: Family, ntk: bool, learned: bool) -> AdjointLoop:
     template = _ntk_adjoint if ntk else _nngp_adjoint
     function = inlined(template, template.__name__, curvature=family.curvature)
     if not learned:

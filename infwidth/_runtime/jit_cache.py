@@ -3,6 +3,7 @@
 import pickle
 from contextlib import suppress
 from hashlib import sha256
+from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
@@ -11,11 +12,11 @@ from numba.core.serialize import dumps
 class _Sealed(CompileResultCacheImpl):
     """What numba stores of a compiled function, with its digest: damaged machine code would crash, or be wrong."""
 
-    def reduce(self, cres):
+    def reduce(self, cres: Any) -> tuple[bytes, bytes]:
         code = dumps(super().reduce(cres))
         return sha256(code).digest(), code
 
-    def rebuild(self, target_context, payload):
+    def rebuild(self, target_context: Any, payload: tuple[bytes, bytes]) -> Any:
         digest, code = payload
         if sha256(code).digest() != digest:
             raise ValueError("the machine code has changed on disk")
@@ -31,7 +32,7 @@ class MachineCodeCache(FunctionCache):
 
     _impl_class = _Sealed
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # unpickling a damaged file can raise anything
@@ -39,6 +40,6 @@ class MachineCodeCache(FunctionCache):
                 self.flush()
             return None
 
-    def save_overload(self, sig, data):
+    def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(Exception):  # disk full, folder gone, index damaged by now: the next process compiles again
             super().save_overload(sig, data)

@@ -24,14 +24,17 @@ def memory_limit(max_memory: MemoryLimit = None) -> int:
     raise ValueError(f"max_memory must be a positive number of bytes or text such as '8GB', got {max_memory!r}.")
 
 
-def require_memory(needed: int, max_memory: MemoryLimit, task: str) -> None:
-    """Raise a MemoryError with the bytes needed, and what to do, unless they fit the limit."""
+def require_memory(needed: int, max_memory: MemoryLimit, task: str, instead: str = "") -> None:
+    """Raise a MemoryError with the bytes needed, and what to do, unless they fit the limit.
+
+    ``instead`` is what could be used besides fewer rows, such as "another solver, ".
+    """
     limit = memory_limit(max_memory)
     if needed > limit:
         source = "is free" if max_memory is None else "max_memory allows"
         raise MemoryError(
             f"{task} needs {needed:,} bytes ({needed / 1e9:.1f} GB) and {limit:,} ({limit / 1e9:.1f} GB) {source}. "
-            "Nothing was allocated. Use fewer rows (a random subset), or a machine with more memory"
+            f"Nothing was allocated. Use {instead}fewer rows (a random subset), or a machine with more memory"
             + ("." if max_memory is None else ", or raise max_memory.")
         )
 

@@ -7,6 +7,8 @@ Erf()
 LeakyReLU(slope=0.2)
 """
 
+from typing import Literal
+
 from sklearn.base import clone
 
 from infwidth._data.validation import shown
@@ -49,7 +51,24 @@ __all__ = [
     "get_activation",
 ]
 
-ACTIVATIONS = {
+ActivationName = Literal[
+    "relu",
+    "leaky_relu",
+    "abs",
+    "identity",
+    "erf",
+    "normal_cdf",
+    "sign",
+    "sin",
+    "cos",
+    "gelu",
+    "gaussian",
+    "exp",
+    "rbf",
+    "monomial",
+    "rectified_power",
+]
+ACTIVATIONS: dict[ActivationName, BaseActivation] = {
     "relu": ReLU(),
     "leaky_relu": LeakyReLU(),
     "abs": Abs(),
@@ -69,7 +88,7 @@ ACTIVATIONS = {
 CLOSE = {"tanh": "erf", "sigmoid": "normal_cdf", "logistic": "normal_cdf", "silu": "gelu", "swish": "gelu"}
 
 
-def get_activation(activation):
+def get_activation(activation: ActivationName | BaseActivation) -> BaseActivation:
     """Return the activation of that name, or the activation object itself.
 
     Parameters

@@ -6,6 +6,7 @@ their errors, by ``doc/benchmarks/dual_polynomials.py``.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,12 +15,12 @@ from infwidth._runtime.jit import inline
 EQUAL = 8 * np.finfo(float).eps  # of 1 - |ρ|: rounding
 
 
-def _polynomial(coefficients):
+def _polynomial(coefficients: tuple[float, ...]) -> Callable[[float], float]:
     """Compile the polynomial with these coefficients (lowest first): even and odd halves, two short chains."""
     if len(coefficients) < 2:
         raise ValueError("a polynomial needs two coefficients at least")
 
-    def horner(terms):
+    def horner(terms: tuple[float, ...]) -> str:
         head = repr(terms[-1])
         return "(" * (len(terms) - 1) + head + "".join(f" * v + {c!r})" for c in terms[-2::-1])
 
@@ -28,7 +29,7 @@ def _polynomial(coefficients):
         "    v = u * u\n"
         f"    return {horner(coefficients[::2])} + u * {horner(coefficients[1::2])}\n"
     )
-    namespace: dict = {}
+    namespace: dict[str, Callable[[float], float]] = {}
     exec(source, namespace)  # one literal expression: numba does not unroll a loop before it inlines
     return inline(namespace["polynomial"])
 
@@ -143,25 +144,25 @@ _EXPM1 = _polynomial(
 
 
 @inline
-def arccosine_tail_0(u, root):
+def arccosine_tail_0(u: float, root: float) -> float:
     """κ₀(-a) = arccos(a) / π for u = 1 - a, root = √u (Cho & Saul 2009, order 0)."""
     return root * _ARCCOS_0(u)
 
 
 @inline
-def arccosine_tail_1(u, root):
+def arccosine_tail_1(u: float, root: float) -> float:
     """κ₁(-a) = (√(1-a²) - a arccos a) / π for u = 1 - a, root = √u (Cho & Saul 2009, order 1)."""
     return u * root * _ARCCOS_1(u)
 
 
 @inline
-def arccosine_tail_2(u, root):
+def arccosine_tail_2(u: float, root: float) -> float:
     """κ₂(-a) = ((1+2a²) arccos a - 3a √(1-a²)) / π for u = 1 - a, root = √u (Cho & Saul 2009, order 2)."""
     return u * u * root * _ARCCOS_2(u)
 
 
 @inline
-def arcsin(z):
+def arcsin(z: float) -> float:
     """Arcsin z, with |z| clipped to 1; relative error of a few ulp."""
     a = min(abs(z), 1.0)
     large = a > 0.5
@@ -173,7 +174,7 @@ def arcsin(z):
 
 
 @inline
-def arccos(z):
+def arccos(z: float) -> float:
     """Arccos z, with |z| clipped to 1; relative error of a few ulp also where it vanishes, at z = 1."""
     a = min(abs(z), 1.0)
     large = a > 0.5
@@ -186,7 +187,7 @@ def arccos(z):
 
 
 @inline
-def within(c, most):
+def within(c: float, most: float) -> float:
     """The covariance c of two rows, with |c| clipped to ``most`` = √(q1 q2); within rounding of it they are equal rows.
 
     Deep networks that amplify differences would take the rounding for one.
@@ -196,20 +197,20 @@ def within(c, most):
 
 
 @inline
-def below_one(z):
+def below_one(z: float) -> float:
     """z, with |z| clipped to the largest double below 1."""
     return min(max(z, 2.0**-53 - 1.0), 1.0 - 2.0**-53)
 
 
 @inline
-def one_minus_square(z):
+def one_minus_square(z: float) -> float:
     """1 - z² without cancellation, with |z| clipped to the largest double below 1: never zero."""
     a = min(abs(z), 1.0 - 2.0**-53)
     return (1.0 - a) * (1.0 + a)
 
 
 @inline
-def _exp_parts(x):
+def _exp_parts(x: float) -> tuple[float, float]:
     """Return 2^(k-1) and exp(r) - 1 with x = k log 2 + r, for x in [-708, 709.78]."""
     shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: k stands in the low bits
     k = shifted - 6755399441055744.0
@@ -220,7 +221,7 @@ def _exp_parts(x):
 
 
 @inline
-def exp(x):
+def exp(x: float) -> float:
     """e^x; 3e-308 where x < -708, infinity where x > 709.78."""
     clipped = min(-708.0 if x < -708.0 else x, 709.78)
     half_scale, p = _exp_parts(clipped)
@@ -228,7 +229,7 @@ def exp(x):
 
 
 @inline
-def expm1(x):
+def expm1(x: float) -> float:
     """e^x - 1 for x <= 0, accurate near 0."""
     clipped = -708.0 if x < -708.0 else x
     half_scale, p = _exp_parts(clipped)

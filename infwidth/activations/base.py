@@ -12,9 +12,10 @@ compiled by numba into the fused pass. Ṫ = ∂T/∂c (Price's theorem), and th
 from collections.abc import Callable
 from functools import cache
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from infwidth._runtime.floating_point import no_floating_point_errors
@@ -25,10 +26,16 @@ _SMALLEST = 1e-307
 N_PARAMETERS = 6  # numbers an activation brings to `pair`
 
 
+Numbers = tuple[float, ...]  # of a row, or of an activation
+Curvature = tuple[float, float, float, float, float, float, float]
+PairDual = Callable[[float, Numbers, Numbers, Numbers], tuple[float, float]]
+PairCurvature = Callable[[float, Numbers, Numbers, Numbers], Curvature]
+
+
 class Rows(NamedTuple):
     """What ``rows`` returns for n variances q: all arrays of shape (n,)."""
 
-    coefficients: tuple  # at most N_COEFFICIENTS arrays
+    coefficients: tuple[np.ndarray, ...]  # at most N_COEFFICIENTS arrays
     value: np.ndarray  # T(q, q, q)
     derivative: np.ndarray  # Ṫ(q, q, q)
 
@@ -52,13 +59,13 @@ class Family(NamedTuple):
     """
 
     name: str
-    rows: Callable
-    pair: Callable
-    curvature: Callable
-    degree: Callable | None = None
+    rows: Callable[[np.ndarray, np.ndarray], Rows]
+    pair: PairDual
+    curvature: PairCurvature
+    degree: Callable[[np.ndarray], float] | None = None
     n_linear: int = 0
 
-    def row_slopes(self, q, p):
+    def row_slopes(self, q: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return d/dq of T(q, q, q) and of Ṫ(q, q, q), shape (n,)."""
         rows = self.rows(q, p)
         if self.degree is not None:
@@ -66,7 +73,9 @@ class Family(NamedTuple):
             return n * rows.value * inverse, (n - 1.0) * rows.derivative * inverse
         return self._diagonal_slopes(rows.coefficients, q, p)
 
-    def _diagonal_slopes(self, coefficients, q, p):
+    def _diagonal_slopes(
+        self, coefficients: tuple[np.ndarray, ...], q: np.ndarray, p: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """By the chain rule: Ṫ + 2 ∂T/∂q1 and T̈ + 2 ∂Ṫ/∂q1 at (q, q, q)."""
         value, derivative = np.empty_like(q), np.empty_like(q)
         c = [*coefficients, *[np.zeros_like(q)] * (N_COEFFICIENTS - len(coefficients))]
@@ -75,9 +84,17 @@ class Family(NamedTuple):
 
 
 @cache
-def _compile_diagonal(curvature):
+def _compile_diagonal(curvature: PairCurvature) -> Callable[..., None]:
     @jit
-    def loop(q, r0, r1, r2, p, value, derivative):
+    def loop(
+        q: np.ndarray,
+        r0: np.ndarray,
+        r1: np.ndarray,
+        r2: np.ndarray,
+        p: Numbers,
+        value: np.ndarray,
+        derivative: np.ndarray,
+    ) -> None:
         for m in range(q.size):
             row = (r0[m], r1[m], r2[m])
             both = curvature(q[m], row, row, p)
@@ -95,14 +112,14 @@ class BaseActivation(BaseEstimator):
     """
 
     family: Family
-    learnable: tuple = ()  # names of the parameters that can be learned
+    learnable: tuple[str, ...] = ()  # names of the parameters that can be learned
     has_ntk = True  # False where φ' is not a function, so that E φ'(u)φ'(v) does not exist
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         no_floating_point_errors(cls)
 
-    def dual_parameters(self):
+    def dual_parameters(self) -> tuple[float, ...]:
         """Return the numbers that ``family`` needs, at most ``N_PARAMETERS`` floats."""
         raise NotImplementedError
 
@@ -112,30 +129,32 @@ class BaseActivation(BaseEstimator):
         """
         return {}
 
-    def __call__(self, x):
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
         """φ(x), elementwise."""
         raise NotImplementedError
 
-    def derivative(self, x):
+    def derivative(self, x: npt.ArrayLike) -> np.ndarray:
         """φ'(x), elementwise."""
         raise NotImplementedError
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         return type(self) is type(other) and self.get_params() == other.get_params()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), tuple(sorted(self.get_params().items()))))
 
 
 @inline
-def homogeneous(c, i, j, degree, value, derivative, second):
+def homogeneous(
+    c: float, i: float, j: float, degree: float, value: float, derivative: float, second: float
+) -> Curvature:
     """Return what ``curvature`` returns, by Euler's identity 2q ∂T/∂q = nT - cṪ; i and j are 1/q of the rows."""
     a = 0.5 * (degree * value - c * derivative)
     b = 0.5 * ((degree - 1.0) * derivative - c * second)
     return value, derivative, second, a * i, a * j, b * i, b * j
 
 
-def positive(activation, name):
+def positive(activation: BaseActivation, name: str) -> float:
     """Return the named parameter of an activation as a float, or raise if it is not a positive number."""
     value = finite(activation, name)
     if value <= 0:
@@ -143,7 +162,7 @@ def positive(activation, name):
     return value
 
 
-def finite(activation, name):
+def finite(activation: BaseActivation, name: str) -> float:
     """Return the named parameter of an activation as a float, or raise if it is not a finite number."""
     value = getattr(activation, name)
     number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
@@ -152,7 +171,7 @@ def finite(activation, name):
     return number
 
 
-def root_and_inverse(q):
+def root_and_inverse(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return √q and 1/√q, both 0 where q is too small for the inverse of a product of two.
 
     A zero row is uncorrelated with every row.

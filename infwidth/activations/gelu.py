@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import arccos, below_one, one_minus_square, within
-from infwidth.activations.base import BaseActivation, Family, Rows
+from infwidth.activations.base import BaseActivation, Curvature, Family, Numbers, Rows
 
 
-def _gelu_rows(q, p):
+def _gelu_rows(q: np.ndarray, p: np.ndarray) -> Rows:
     root = np.sqrt(1.0 + 2.0 * q)
     angle = 0.25 + np.arctan2(q, root) / (2.0 * np.pi)
     value = q * (q / (np.pi * (1.0 + q) * root) + angle)
@@ -19,7 +20,7 @@ def _gelu_rows(q, p):
 
 
 @inline
-def _gelu_pair(c, i, j, p):
+def _gelu_pair(c: float, i: Numbers, j: Numbers, p: Numbers) -> tuple[float, float]:
     """φ(x) = xΦ(x), maths 3.8, written in z = c/√((1+q1)(1+q2)), where atan2(c, δ) = arcsin z.
 
     With α = 1/(1+q1), β = 1/(1+q2): 1/δ² = αβ/(1-z²) and (1-P)/P1 + 1 = α + β - αβ + αβ.
@@ -35,7 +36,17 @@ def _gelu_pair(c, i, j, p):
 
 
 @inline
-def _gelu_slopes(c, z, root, scale, alpha, a_i, h_i, h_j, total):
+def _gelu_slopes(
+    c: float,
+    z: float,
+    root: float,
+    scale: float,
+    alpha: float,
+    a_i: float,
+    h_i: float,
+    h_j: float,
+    total: float,
+) -> tuple[float, float]:
     """∂T/∂q1 and ∂Ṫ/∂q1: the formulas of ``_gelu_pair``, differentiated; ``total`` is αβ/(1-z²) + α + β."""
     w = z / root
     value = -alpha * w * z * scale * (3.0 + w * w) + a_i * (1.0 + alpha) * h_j * root + alpha * w * (h_i * h_j * z - c)
@@ -45,7 +56,7 @@ def _gelu_slopes(c, z, root, scale, alpha, a_i, h_i, h_j, total):
 
 
 @inline
-def _gelu_curvature(c, i, j, p):
+def _gelu_curvature(c: float, i: Numbers, j: Numbers, p: Numbers) -> Curvature:
     c = within(c, i[2] * j[2])
     value, derivative = _gelu_pair(c, i, j, p)
     scale, alpha, beta = i[0] * j[0], i[0] * i[0], j[0] * j[0]
@@ -67,11 +78,11 @@ class GELU(BaseActivation):
 
     family = GELU_FAMILY
 
-    def dual_parameters(self):
+    def dual_parameters(self) -> tuple[float, ...]:
         return ()
 
-    def __call__(self, x):
-        return x * special.ndtr(x)
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
+        return np.asarray(x) * special.ndtr(x)
 
-    def derivative(self, x):
-        return special.ndtr(x) + x * np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)
+    def derivative(self, x: npt.ArrayLike) -> np.ndarray:
+        return special.ndtr(x) + np.asarray(x) * np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)

@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from infwidth._runtime.jit import inline
 from infwidth.activations._vector_math import arcsin, one_minus_square, within
-from infwidth.activations.base import BaseActivation, Family, Rows
+from infwidth.activations.base import BaseActivation, Curvature, Family, Numbers, Rows
 
 
-def _erf_rows(q, p):
+def _erf_rows(q: np.ndarray, p: np.ndarray) -> Rows:
     """At c = q, z = 2b²q/(1 + 2b²q) and √(1 - z²) = √(1 + 4b²q)/(1 + 2b²q), with no cancellation."""
     height, offset, b2 = p[:3]
     x = 2.0 * b2 * q
@@ -20,7 +21,7 @@ def _erf_rows(q, p):
 
 
 @inline
-def _erf_pair(c, i, j, p):
+def _erf_pair(c: float, i: Numbers, j: Numbers, p: Numbers) -> tuple[float, float]:
     """φ(x) = a erf(bx) + m with p = (a², m², b²), z = 2b²c/√((1+2b²q1)(1+2b²q2)) (maths 3.4).
 
     T = m² + a² (2/π) arcsin z, and Ṫ = ∂T/∂c.
@@ -33,7 +34,7 @@ def _erf_pair(c, i, j, p):
 
 
 @inline
-def _erf_curvature(c, i, j, p):
+def _erf_curvature(c: float, i: Numbers, j: Numbers, p: Numbers) -> Curvature:
     """With a_i² = 2b²/(1+2b²q): T̈ = Ṫ z a_i a_j / (1-z²), ∂T/∂q = -½ c a_i² Ṫ, ∂Ṫ/∂q = -½ a_i² Ṫ / (1-z²)."""
     c = within(c, i[1] * j[1])
     value, derivative = _erf_pair(c, i, j, p)
@@ -52,13 +53,13 @@ class Erf(BaseActivation):
 
     family = ERF
 
-    def dual_parameters(self):
+    def dual_parameters(self) -> tuple[float, ...]:
         return 1.0, 0.0, 1.0
 
-    def __call__(self, x):
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
         return special.erf(x)
 
-    def derivative(self, x):
+    def derivative(self, x: npt.ArrayLike) -> np.ndarray:
         return 2.0 / np.sqrt(np.pi) * np.exp(-np.square(x))
 
 
@@ -67,11 +68,11 @@ class NormalCDF(BaseActivation):
 
     family = ERF
 
-    def dual_parameters(self):
+    def dual_parameters(self) -> tuple[float, ...]:
         return 0.25, 0.25, 0.5
 
-    def __call__(self, x):
+    def __call__(self, x: npt.ArrayLike) -> np.ndarray:
         return special.ndtr(x)
 
-    def derivative(self, x):
+    def derivative(self, x: npt.ArrayLike) -> np.ndarray:
         return np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)

@@ -23,15 +23,17 @@ from infwidth._data.validation import (
     require_positive,
     shown,
 )
+from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
-from infwidth._inference.mixture import Mixture
-from infwidth._inference.posterior import Posterior, leave_one_out_bytes
+from infwidth._inference.mixture import Component, Mixture
+from infwidth._inference.posterior import leave_one_out_bytes
+from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Task
 from infwidth._learning.climb import LOG_BOUNDS, OptimizerFunction, at_bound
-from infwidth._learning.model import Limit, Model
+from infwidth._learning.model import Model
 from infwidth._learning.search import Search, Settings, learning_bytes
-from infwidth._linalg.solvers import SOLVERS, solver_class
+from infwidth._linalg.solvers import SOLVERS
 from infwidth._linalg.tiles import sum_of
 from infwidth._runtime.callbacks import CallbackSupportMixin, Monitor
 from infwidth._runtime.memory import MemoryLimit, memory_limit, require_memory
@@ -43,10 +45,13 @@ from infwidth.networks.base import check_network
 from infwidth.networks.layers import variance
 
 Optimizer = Literal["lml", "loo"] | OptimizerFunction | None
-SolverName = Literal["auto", "cholesky"]
+SolverName = Literal["auto", "cholesky", "neighbours"]
 Seed = int | np.random.RandomState | None
 
 OPTIMIZERS = ("lml", "loo", None)
+SOLVER_NAMES = ("auto", *SOLVERS, "neighbours")
+EXACT_ROWS = 15_000  # at most, with solver="auto"
+N_NEIGHBOURS = 400  # where none is given
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
 
@@ -87,6 +92,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     prior_std: float | None
     feature_scaling: FeatureScaling
     solver: SolverName
+    n_neighbours: int | None
     max_memory: MemoryLimit
     n_jobs: int | None
     random_state: Seed
@@ -100,6 +106,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     feature_scaler_: Scaler
     feature_relevance_: np.ndarray
     jitter_: float
+    solver_: str
     converged_: bool
 
     _mixture: Mixture | ClassMixture  # what predicts, once it is there
@@ -110,18 +117,35 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         """The kernel that is the prior."""
         raise NotImplementedError
 
-    def _task_options(self) -> dict[str, Any]:
-        """Return what tasks take of the parameters."""
+    def _task_options(self, n: int) -> dict[str, Any]:
+        """Return what tasks of n rows in use take of the parameters."""
+        solver = self._solver_of(n)
+        if solver == "neighbours" and self.n_neighbours is not None and self.n_neighbours > n:
+            raise ValueError(
+                f"n_neighbours={self.n_neighbours} is more than the {n:,} rows in use: give at most as many, or None."
+            )
         return {
             "feature_scaling": self.feature_scaling,
             "learns": self.optimizer is not None,
             "limit": self._limit,
             "by_leave_one_out": self.optimizer == "loo",
-            "solver": self.solver,
+            "solver": solver,
+            "n_neighbours": N_NEIGHBOURS if self.n_neighbours is None else self.n_neighbours,
             "n_jobs": self.n_jobs,
             "max_memory": self.max_memory,
             "verbose": bool(self.verbose),
         }
+
+    def _solver_of(self, n: int) -> str:
+        """Return the solver of n rows in use."""
+        if self.solver == "auto":
+            return "neighbours" if n > EXACT_ROWS and self._takes_neighbours else "cholesky"
+        return self.solver
+
+    @property
+    def _takes_neighbours(self) -> bool:
+        """Whether each prediction can be conditioned on the nearest rows alone."""
+        return True
 
     @contextmanager
     def _monitored(self, X: np.ndarray, y: np.ndarray, n: int) -> Iterator[Monitor]:
@@ -180,7 +204,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         return network, self._limit, list(map(type, task.scalers)), task.data.X.shape[1], task.varying.tolist()
 
     def _set_learned(
-        self, task: Task[Any], conditioned: Conditioned[Posterior] | Conditioned[ClassPosterior], converged: bool
+        self, task: Task[Any], conditioned: Conditioned[Process] | Conditioned[ClassPosterior], converged: bool
     ) -> None:
         """Set the attributes that all estimators have, given what ``condition`` found."""
         models, self.evidence_, self.network_weights_, components = conditioned
@@ -190,11 +214,18 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.feature_relevance_ = sum_of(part.weight * task.relevance(part.model) for part in components)
-        self.jitter_ = components[0].posterior.jitter
+        self.solver_ = task.solver
+        self._set_conditioned(task, components)
         self._learned = None if self.optimizer is None else (self._warm_start_key(task), models)
         if self.optimizer is not None:
             _warn_at_bound([component.model.network for component in components])
+
+    def _set_conditioned(
+        self, task: Task[Any], components: Sequence[Component[Process] | Component[ClassPosterior]]
+    ) -> None:
+        """Set those of them that follow from the rows that learned models are conditioned on."""
+        self.feature_relevance_ = sum_of(part.weight * task.relevance(part.model) for part in components)
+        self.jitter_ = components[0].posterior.jitter
 
     def _averages(self, n: int) -> bool:
         """Return whether networks are averaged, given n rows."""
@@ -226,10 +257,14 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             n_factors = int(np.count_nonzero(task.varying))
             learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
             n_models += len(default_networks()) if self._averages(n) else 0
-        judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
-        factors = n_models * n_factors * solver_class(self.solver).n_bytes(n)
-        needed = max(learning, factors + judging + ensemble_bytes(n, n_models))
-        self._require_memory(needed, f"a fit of {n:,} rows")
+        conditioning = 0
+        if task.solver in SOLVERS:
+            judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
+            factors = n_models * n_factors * SOLVERS[task.solver].n_bytes(n)
+            conditioning = factors + judging + ensemble_bytes(n, n_models)
+        instead = "solver='neighbours', " if conditioning and self._takes_neighbours else ""
+        needed = max(learning, conditioning)
+        require_memory(needed, self.max_memory, f"a fit of {n:,} rows", instead)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as scikit-learn does; those of the network need a network.
@@ -263,7 +298,14 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         if self.network is not None:
             check_network(self.network)
         require_choice("feature_scaling", self.feature_scaling, FEATURE_SCALINGS)
-        require_choice("solver", self.solver, ("auto", *SOLVERS))
+        require_choice("solver", self.solver, SOLVER_NAMES)
+        if self.n_neighbours is not None:
+            require_count("n_neighbours", self.n_neighbours, 1)
+            if self.solver in SOLVERS:
+                raise ValueError(
+                    f"solver={self.solver!r} takes all rows, not n_neighbours={self.n_neighbours}: leave it None, or "
+                    "use solver='neighbours'."
+                )
         if not callable(self.optimizer) or isinstance(self.optimizer, type):
             require_choice("optimizer", self.optimizer, OPTIMIZERS, "a callable")
         require_count("n_restarts_optimizer", self.n_restarts_optimizer, 0)
@@ -303,7 +345,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
 def default_networks() -> list[MLP]:
     """Return the networks that compete where none is given."""
-    return [MLP(depth, activation, ard=True) for depth, activation in ((2, "relu"), (1, "erf"), (2, "erf"), (1, "rbf"))]
+    return [MLP(2, "relu", ard=True), MLP(1, "erf", ard=True), MLP(2, "erf", ard=True), MLP(1, "rbf", ard=True)]
 
 
 def _warn_at_bound(networks: Sequence[Network]) -> None:

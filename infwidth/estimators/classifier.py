@@ -12,17 +12,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import require_choice, require_dense, require_numbers, require_one_column
 from infwidth._data.weights import ClassWeight, class_weights, row_weights
+from infwidth._engine.engine import LIMITS, Limit
 from infwidth._inference.classes import ClassMixture
 from infwidth._inference.conditioning import condition
 from infwidth._inference.tasks import Classification
-from infwidth._learning.model import Limit
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth._runtime.threads import blas_threads, thread_count
 from infwidth.estimators.base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
 from infwidth.networks import Network
-from infwidth.networks.base import LIMITS
 
 CALIBRATIONS = ("loo", None)
 
@@ -77,9 +76,14 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         become 0. "power" warps each feature by a Yeo-Johnson transformation before, whatever its origin and unit;
         outside of the range of the training rows the warp is a straight line. "auto" takes the better of the two where
         networks are learned, else "standard". None takes the features as they are.
-    solver : {"auto", "cholesky"}, default="auto"
-        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations; "auto"
-        chooses it.
+    solver : {"auto", "cholesky", "neighbours"}, default="auto"
+        How all rows are met. "cholesky" is exact, with about 4n² bytes and n³/3 operations. "neighbours"
+        conditions each prediction on its nearest training rows, in distance scaled by the input variances: any
+        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows, and takes
+        neighbours beyond.
+    n_neighbours : int, optional
+        Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 400. Rows with equal
+        inputs count once.
     max_memory : int or str, optional
         Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such
         as "8GB". A call that needs more raises a MemoryError before it allocates any. None means what is free.
@@ -119,6 +123,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.
+    solver_ : {"cholesky", "neighbours"}
+        The solver in use.
     feature_scaler_ : transformer or None
         Of ``network_``.
     n_features_in_ : int
@@ -171,6 +177,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         prior_std: float | None = 3.0,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -189,6 +196,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.prior_std = prior_std
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -255,7 +263,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
                 f"the rows in use have one class only, {classes[0]}: a classifier needs two classes or more."
             )
         factor = class_weights(self.class_weight, classes, label, weight)
-        options = self._task_options() | {"calibrated": self.calibration == "loo"}
+        options = self._task_options(len(X)) | {"calibrated": self.calibration == "loo"}
         return classes, Classification.of(X, label, weight, factor, **options)
 
     def predict(self, X: npt.ArrayLike) -> np.ndarray:

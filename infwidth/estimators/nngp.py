@@ -5,20 +5,20 @@ from typing import ClassVar, Self
 import numpy.typing as npt
 
 from infwidth._data.scaling import FeatureScaling
+from infwidth._engine.engine import Limit
 from infwidth._inference.conditioning import condition
-from infwidth._inference.mixture import Mixture
-from infwidth._learning.model import Limit
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
+from infwidth.estimators.regressor import BaseRegressor
+from infwidth.estimators.table import noise_of_outputs
 from infwidth.networks import Network
 
 
 @no_floating_point_errors
 class NNGPRegressor(BaseRegressor):
-    """Exact Bayesian regression with an infinitely wide neural network.
+    """Bayesian regression with an infinitely wide neural network.
 
     A wide random network is a Gaussian process whose covariance is the network's NNGP kernel (Lee et al. 2018;
     Matthews et al. 2018). This estimator conditions that process on the data: there is no training loop, and
@@ -63,9 +63,14 @@ class NNGPRegressor(BaseRegressor):
         before, whatever its origin and unit; outside of the range of the training rows the warp is a straight line.
         "auto" lets evidence decide between the two where networks are learned, else it is "standard". None takes the
         features as they are.
-    solver : {"auto", "cholesky"}, default="auto"
-        How the linear system is solved. "cholesky" is exact, with about 4n² bytes and n³/3 operations for each
-        distinct noise variance of the outputs; "auto" chooses it.
+    solver : {"auto", "cholesky", "neighbours"}, default="auto"
+        How all rows are met. "cholesky" is exact, with about 4n² bytes and n³/3 operations for each
+        distinct noise variance of the outputs. "neighbours" conditions each prediction on its nearest training rows, in
+        distance scaled by the input variances: any number of rows, with memory for little more than the rows. "auto" is
+        exact up to 15,000 rows, and takes neighbours beyond.
+    n_neighbours : int, optional
+        Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 400. Rows with equal
+        inputs count once.
     max_memory : int or str, optional
         Most memory that a fit, or a call of another method, may take for matrices of rows by rows: bytes, or text such
         as "8GB". A call that needs more raises a MemoryError before it allocates any. None means what is free.
@@ -90,7 +95,7 @@ class NNGPRegressor(BaseRegressor):
         variance; ``network_`` alone without learning.
     evidence_ : ndarray of shape (n_networks,)
         Their log marginal likelihoods, of all rows; with ``optimizer="loo"`` their leave-one-out log predictive
-        densities.
+        densities, and with neighbours the same from a random sample of 2000 rows, times n over their number.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
     converged_ : bool
@@ -101,12 +106,15 @@ class NNGPRegressor(BaseRegressor):
     jitter_ : float
         What was added to the diagonal besides the noise, because the matrix was not positive definite to working
         precision: 0 as a rule, and each step was reported in a warning.
+    solver_ : {"cholesky", "neighbours"}
+        The solver in use.
     feature_scaler_ : transformer or None
         Of ``network_``.
     y_mean_, y_std_ : ndarray of shape (n_outputs,)
         What the targets were centred and divided by.
     log_marginal_likelihood_value_ : float
         Log marginal likelihood of the (normalised) targets, summed over outputs. A row of weight w counts as w rows.
+        NaN with neighbours.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only where X had string column names.
@@ -155,6 +163,7 @@ class NNGPRegressor(BaseRegressor):
         normalize_y: bool = True,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -171,6 +180,7 @@ class NNGPRegressor(BaseRegressor):
         self.normalize_y = normalize_y
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -211,5 +221,5 @@ class NNGPRegressor(BaseRegressor):
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
                 conditioned = condition(models, task, average=self._averages(n))
-                self._set_regression(table, conditioned, converged, Mixture(conditioned.components))
+                self._set_regression(table, conditioned, converged)
         return self

@@ -11,27 +11,28 @@ from sklearn.utils.validation import check_is_fitted
 
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import is_number, require_choice, require_positive, shown
-from infwidth._engine.engine import KernelEngine, ProgramSource
+from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.conditioning import condition
 from infwidth._inference.dynamics import (
     DENSE_BYTES,
     Descent,
+    checked_time,
+    checked_times,
     largest_eigenvalue,
     validated_time,
 )
 from infwidth._inference.ensemble import Ensemble
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.posterior import Posterior
-from infwidth._inference.predictive import Predictive
-from infwidth._inference.tasks import Regression
-from infwidth._learning.model import Limit
+from infwidth._inference.predictive import Predictive, Process
 from infwidth._linalg.tiles import LowerTiles, sum_of
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
 from infwidth._runtime.threads import blas_threads, thread_count
 from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
-from infwidth.estimators.regressor import BaseRegressor, noise_of_outputs
+from infwidth.estimators.regressor import BaseRegressor
+from infwidth.estimators.table import noise_of_outputs
 from infwidth.networks import Network
 
 POSTERIORS = ("ensemble", "ntkgp")
@@ -72,7 +73,10 @@ class NTKRegressor(BaseRegressor):
     optimizer, n_restarts_optimizer, max_optimizer_samples, max_optimizer_time, warm_start, prior_std
         How variances are learned, as for :class:`NNGPRegressor`: by the evidence of the Gaussian process with Θ as its
         prior, or by its leave-one-out density, whatever ``posterior`` and ``training_time`` are.
-    normalize_y, feature_scaling, solver, max_memory, n_jobs, random_state, verbose
+    solver, n_neighbours
+        As for :class:`NNGPRegressor` with ``posterior="ntkgp"``. The law of the ensemble depends on all rows: its
+        solver is "cholesky", and "auto" means that.
+    normalize_y, feature_scaling, max_memory, n_jobs, random_state, verbose
         As for :class:`NNGPRegressor`. A finite time takes about 33n² bytes, and the time of all eigenvectors.
 
     Attributes
@@ -81,7 +85,9 @@ class NTKRegressor(BaseRegressor):
         The time in use.
     network_, noise_variance_, kernel_, networks_, evidence_, network_weights_, converged_, feature_relevance_
         As for :class:`NNGPRegressor`.
-    jitter_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_, n_features_in_, feature_names_in_
+    jitter_, solver_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_
+        As for :class:`NNGPRegressor`.
+    n_features_in_, feature_names_in_
         As for :class:`NNGPRegressor`.
 
     See Also
@@ -132,6 +138,7 @@ class NTKRegressor(BaseRegressor):
         normalize_y: bool = True,
         feature_scaling: FeatureScaling = "auto",
         solver: SolverName = "auto",
+        n_neighbours: int | None = None,
         max_memory: MemoryLimit = None,
         n_jobs: int | None = None,
         random_state: Seed = None,
@@ -152,6 +159,7 @@ class NTKRegressor(BaseRegressor):
         self.normalize_y = normalize_y
         self.feature_scaling = feature_scaling
         self.solver = solver
+        self.n_neighbours = n_neighbours
         self.max_memory = max_memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -193,10 +201,8 @@ class NTKRegressor(BaseRegressor):
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
                 conditioned = condition(models, task, average=self._averages(n))
-                time = self._best_time(conditioned.components[0].posterior)
-                mixture = Mixture([self._at_time(component, task, time) for component in conditioned.components])
-                self._set_regression(table, conditioned, converged, mixture)
-                self.training_time_ = time
+                self.training_time_ = self._best_time(conditioned.components[0].posterior)
+                self._set_regression(table, conditioned, converged)
         return self
 
     @overload
@@ -236,7 +242,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("staged_predict")
         X = self._new_inputs(X)
         return self._staged_laws(X, times) if return_std else self._staged_means(X, times)
@@ -272,7 +278,7 @@ class NTKRegressor(BaseRegressor):
         ValueError
             With ``posterior="ntkgp"``, which has no training time; or if squared units of y leave the range of numbers.
         """
-        times = _check_times(times)
+        times = checked_times(times)
         self._require_ensemble("training_loss")
         components, units = self._ensembles, self._squared_units()
         with blas_threads(thread_count(self.n_jobs)):
@@ -299,6 +305,10 @@ class NTKRegressor(BaseRegressor):
             largest = largest_eigenvalue(best.posterior.source, weight) + np.max(self.noise_variance_)
         return self._descent().largest_rate(largest / (weight.sum() * len(self.y_std_)))
 
+    @property
+    def _takes_neighbours(self) -> bool:
+        return self.posterior == "ntkgp"
+
     def _ensemble_bytes(self, n: int, n_models: int) -> int:
         """Return the most bytes that ensembles of n rows take besides the factors: K, eigenvectors, work on them."""
         if self.posterior == "ntkgp":
@@ -308,20 +318,21 @@ class NTKRegressor(BaseRegressor):
             return total
         return total + 8 * n**2 * (n_models - 1) + DENSE_BYTES * n**2
 
-    def _at_time(self, component: Component[Posterior], task: Regression, time: float) -> Component[Predictive]:
-        """Return the component with the ensemble of networks at a training time, or with the process as it is."""
+    def _law(self, component: Component[Process]) -> Component[Predictive]:
+        """Return the component with the ensemble of networks at the training time, or with the process as it is."""
         if self.posterior == "ntkgp":
             return component
-        n_features, process = task.data.X.shape[1], component.posterior
-        engine = KernelEngine(component.model.network.lower(n_features), n_jobs=self.n_jobs)
+        process = _of_all_rows(component.posterior)
+        engine = KernelEngine(component.model.network.lower(self.n_features_in_), n_jobs=self.n_jobs)
         prior = ProgramSource(engine, process.source.own, "nngp")
-        ensemble = Ensemble(process, prior, self._descent(), time)
+        ensemble = Ensemble(process, prior, self._descent(), self.training_time_)
         return Component(component.weight, component.model, component.scaler, ensemble)
 
-    def _best_time(self, process: Posterior) -> float:
+    def _best_time(self, process: Process) -> float:
         """Return the training time: as given, or the best in cross-validation, which takes five decompositions."""
         if not isinstance(self.training_time, str):
             return float(self.training_time)
+        process = _of_all_rows(process)
         matrix = process.source.full(process.source.own)
         random_state = check_random_state(self.random_state)
         ridges = process.noise_variance
@@ -333,7 +344,7 @@ class NTKRegressor(BaseRegressor):
     @property
     def _ensembles(self) -> Sequence[Component[Ensemble]]:
         """What predicts, with ``posterior="ensemble"``."""
-        return cast("Sequence[Component[Ensemble]]", self._mixture.components)  # as _at_time made them
+        return cast("Sequence[Component[Ensemble]]", self._mixture.components)  # as _law made them
 
     def _require_ensemble(self, method: str) -> None:
         check_is_fitted(self)
@@ -356,7 +367,7 @@ class NTKRegressor(BaseRegressor):
                     f"training_time must be a number, inf or 'validation'; got {shown(self.training_time)}."
                 )
         else:
-            _check_time(self.training_time, "training_time")
+            checked_time(self.training_time, "training_time")
         require_positive("learning_rate", self.learning_rate)
         if not (is_number(self.momentum) and 0 <= self.momentum < 1):
             raise ValueError(f"momentum must be a number, at least 0 and below 1; got {shown(self.momentum)}.")
@@ -367,19 +378,16 @@ class NTKRegressor(BaseRegressor):
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
+        if self.solver == "neighbours" and not self._takes_neighbours:
+            raise ValueError(
+                "solver='neighbours' has no ensemble: the law of trained networks depends on all rows. Use "
+                "posterior='ntkgp', or solver='cholesky'."
+            )
         if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
             self._descent().steps(self.training_time)  # or it raises
         return super()._check_parameters()
 
 
-def _check_times(times: Iterable[float]) -> list[float]:
-    """Return training times as a list of floats, or raise."""
-    if not isinstance(times, Iterable) or isinstance(times, str):
-        raise ValueError(f"times must be a list of training times, got {shown(times)}.")
-    return [_check_time(time) for time in times]
-
-
-def _check_time(value: float, name: str = "a training time") -> float:
-    if not (is_number(value) and value >= 0):
-        raise ValueError(f"{name} must be a number, 0 or larger, or inf; got {shown(value)}.")
-    return float(value)
+def _of_all_rows(process: Process) -> Posterior:
+    """Return the process of an ensemble, whose law depends on all rows: neighbours were refused."""
+    return cast("Posterior", process)

@@ -1,6 +1,8 @@
 """What the regressors share: data in the units of y, and predictions in them."""
 
-from typing import Any, Literal, NamedTuple, overload
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +13,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from infwidth._data.data import Data
 from infwidth._data.targets import scaled_targets
 from infwidth._data.validation import require_bool, require_numbers
-from infwidth._data.weights import row_weights
+from infwidth._data.weights import checked_weights, row_weights
 from infwidth._inference.conditioning import Conditioned
-from infwidth._inference.mixture import Mixture
-from infwidth._inference.posterior import Posterior
+from infwidth._inference.mixture import Component, Mixture
+from infwidth._inference.predictive import Predictive, Process
 from infwidth._inference.tasks import Regression
 from infwidth._learning.evidence import log_marginal_likelihood
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.floating_point import no_floating_point_errors
-from infwidth._runtime.threads import blas_threads, thread_count
-from infwidth.estimators.base import ROW_NOISE, BaseInfiniteNet, Seed
+from infwidth._runtime.threads import blas_threads, solver_threads, thread_count
+from infwidth.estimators.base import BaseInfiniteNet, Seed, all_or_nothing
+from infwidth.estimators.table import Table
 from infwidth.networks.theta import checked_theta, theta_of, with_theta
 
 
@@ -36,35 +39,118 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     log_marginal_likelihood_value_: float
 
     _mixture: Mixture
+    _task: Regression  # of the rows in use
     _data: Data  # of the rows in use, as the best model sees them
     _noise_in_use: np.ndarray  # of the best model, jitter included
     _used: np.ndarray  # which rows have a positive weight
     _dropped: np.ndarray  # inputs of the others
     _one_output: bool
 
-    def _table(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> "Table":
+    def _table(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Table:
         """Return validated data, and the task that they make."""
-        require_numbers("X", X)
-        require_numbers("y", y, of_text="for classes use InfiniteNetClassifier")
-        inputs, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        targets = targets.astype(np.float64, copy=False)
+        inputs, targets = self._validated(X, y)
         weight, used = row_weights(sample_weight, inputs)
         Y, mean, std = scaled_targets(targets.reshape(len(targets), -1)[used], weight[used], self.normalize_y)
         data = Data(inputs[used], Y, weight[used], np.zeros_like(Y))
-        return Table(inputs, targets, used, mean, std, Regression(data, **self._task_options()))
+        return Table(inputs, targets, used, mean, std, Regression.of(data, **self._task_options(len(Y))))
 
-    def _set_regression(
-        self, table: "Table", conditioned: Conditioned[Posterior], converged: bool, mixture: Mixture
-    ) -> None:
-        """Set the attributes of regressors, given what predicts."""
+    def _validated(self, X: npt.ArrayLike, y: npt.ArrayLike, *, reset: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        require_numbers("X", X)
+        require_numbers("y", y, of_text="for classes use InfiniteNetClassifier")
+        options = {"dtype": np.float64, "multi_output": True, "y_numeric": True, "reset": reset}
+        inputs, targets = validate_data(self, X, y, **options)
+        return inputs, targets.astype(np.float64, copy=False)
+
+    def _set_regression(self, table: Table, conditioned: Conditioned[Process], converged: bool) -> None:
+        """Set the attributes of regressors."""
         self._set_learned(table.task, conditioned, converged)
         self.y_mean_, self.y_std_, self._one_output = table.mean, table.std, table.y.ndim == 1
-        self._used, self._dropped, self._mixture = table.used, table.X[~table.used], mixture
-        best = conditioned.components[0]
-        noise_variance = best.noise_variance
+        noise_variance = conditioned.components[0].noise_variance
         self.noise_variance_ = float(noise_variance[0]) if self._one_output else noise_variance
-        self._data, self._noise_in_use = table.task.datasets[best.model.scaling], best.posterior.noise_variance
-        self.log_marginal_likelihood_value_ = table.task.log_marginal_likelihood(best.posterior)
+        self._used, self._dropped = table.used, table.X[~table.used]
+        self._set_rows(table.task, conditioned.components)
+
+    def _set_rows(self, task: Regression, components: Sequence[Component[Process]]) -> None:
+        """Set what follows from the rows in use, given the processes conditioned on them."""
+        best = components[0]
+        self._task = replace(task, known_scalers=task.scalers)  # without what learning has kept in it
+        self._data, self._noise_in_use = task.datasets[best.model.scaling], best.posterior.noise_variance
+        self._mixture = Mixture([self._law(component) for component in components])
+        self.log_marginal_likelihood_value_ = task.log_marginal_likelihood(best.posterior)
+
+    def _law(self, component: Component[Process]) -> Component[Predictive]:
+        """Return what predicts, given the process of a model: the process itself."""
+        return component
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Learn, and condition what was learned on all rows."""
+        raise NotImplementedError
+
+    @all_or_nothing
+    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Add rows to those that a fitted model is conditioned on, without learning again.
+
+        Networks and their weights, noise variances, the training time, the scalings of features and targets,
+        ``evidence_`` and ``solver_`` stay as they are. All else is that of a model given all rows, the earlier ones and
+        these, ``log_marginal_likelihood_value_`` too. The factor of the kernel matrix grows in the place of being made
+        again, unless it needs jitter: k rows after n take k n² operations. A model that is not fitted is fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+            As for ``fit``; of rows of weight 0 ``loo_predict`` speaks too.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, MemoryError, scipy.linalg.LinAlgError
+            As for ``fit``. The model is as it was then.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from infwidth import NNGPRegressor
+        >>> from infwidth.networks import MLP
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = NNGPRegressor(MLP(depth=1, activation="erf")).fit(X[:300], y[:300])
+        >>> before = model.predict_std(X[400:], include_noise=False)
+        >>> after = model.partial_fit(X[300:400], y[300:400]).predict_std(X[400:], include_noise=False)
+        >>> bool((after < before).all())
+        True
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y, sample_weight)
+        self._check_parameters()
+        more, used, dropped = self._more_rows(X, y, sample_weight)
+        options = {"n_jobs": self.n_jobs, "max_memory": self.max_memory, "verbose": bool(self.verbose)}
+        task, earlier = self._task.with_rows(more, **options), self._mixture.components
+        n = len(task.data.Y)
+        needed = sum(component.posterior.appending_bytes(n) for component in earlier)
+        self._require_memory(needed, f"adding {len(more.Y):,} rows, {n:,} in all,")
+        with blas_threads(solver_threads(n, self.n_jobs)):
+            components = [_with_rows(component, task) for component in earlier]
+            self._set_conditioned(task, components)
+            self._set_rows(task, components)
+        self._used, self._dropped = np.append(self._used, used), np.concatenate([self._dropped, dropped])
+        return self
+
+    def _more_rows(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Data, np.ndarray, np.ndarray]:
+        """Return new rows with targets scaled as those of the fit, which rows these are, and the inputs of the rest."""
+        inputs, targets = self._validated(X, y, reset=False)
+        Y = targets.reshape(len(targets), -1)
+        if Y.shape[1] != len(self.y_std_):
+            name = type(self).__name__
+            raise ValueError(f"y has {Y.shape[1]} outputs, but {name} was fitted with {len(self.y_std_)}.")
+        weight, used = checked_weights(sample_weight, inputs)
+        Y = ((Y - self.y_mean_) / self.y_std_)[used]
+        return Data(inputs[used], Y, weight[used], np.zeros_like(Y)), used, inputs[~used]
 
     @overload
     def predict(
@@ -195,9 +281,14 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         Raises
         ------
         ValueError
-            If theta has another shape, or an entry that is no logarithm of a number.
+            If theta has another shape, or an entry that is no logarithm of a number; with ``solver="neighbours"``.
         """
         check_is_fitted(self)
+        if self.solver_ == "neighbours":
+            raise ValueError(
+                "solver='neighbours' has no log marginal likelihood: use solver='cholesky', or the leave-one-out log "
+                "densities in evidence_."
+            )
         if theta is None and not eval_gradient:
             return self.log_marginal_likelihood_value_
         network, varying = self.network_, self._data.varying()
@@ -274,32 +365,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         return squares
 
 
-class Table(NamedTuple):
-    """Data of a regression as they were given, and the task of the rows in use.
-
-    Attributes
-    ----------
-    X, y : ndarray
-    used : ndarray of shape (n_samples,)
-        Which rows have a positive weight.
-    mean, std : ndarray of shape (n_outputs,)
-        What targets were centred and divided by.
-    task : Regression
-    """
-
-    X: np.ndarray
-    y: np.ndarray
-    used: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
-    task: Regression
-
-
-def noise_of_outputs(noise_variance: float | np.ndarray, n_outputs: int) -> np.ndarray:
-    """Return a noise variance for each output, shape (n_outputs,)."""
-    if np.size(noise_variance) not in (1, n_outputs):
-        raise ValueError(
-            f"noise_variance is a variance: it must be a number, or one for each of the {n_outputs} outputs of y; got "
-            f"{np.size(noise_variance)} numbers. {ROW_NOISE}"
-        )
-    return np.broadcast_to(noise_variance, n_outputs).astype(float)
+def _with_rows(component: Component[Predictive], task: Regression) -> Component[Process]:
+    """Return the process of a component, given the rows of a task, the first of which it was given before."""
+    process = task.process(component.model, component.posterior.process)
+    return Component(component.weight, component.model, component.scaler, process)

@@ -10,12 +10,14 @@ which is w / n and b in the NTK parametrisation (θ ~ N(0, 1)), 1 and 1 in the s
 In the first layer the weights of feature f have v_f / d in the place of 1 / n.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from infwidth._program.affine import Affine
 from infwidth._program.dual import Dual
+from infwidth._program.program import Program
 from infwidth.activations import BaseActivation
 
 
@@ -31,15 +33,15 @@ class Weights:
     bias_speed: float
 
     @property
-    def trainable(self):
+    def trainable(self) -> bool:
         """Whether gradient descent moves the layer."""
-        return self.bias_speed > 0 or np.any(self.weight_speed > 0)
+        return self.bias_speed > 0 or bool(np.any(self.weight_speed > 0))
 
-    def copy(self):
+    def copy(self) -> "Weights":
         """Return the layer with weights of its own."""
         return replace(self, weight=self.weight.copy(), bias=self.bias.copy())
 
-    def descend(self, inputs, delta, rate):
+    def descend(self, inputs: np.ndarray, delta: np.ndarray, rate: float) -> None:
         """Take a step in place, from the gradients aᵀδ and Σδ of the loss."""
         np.subtract(self.weight, transpose(rate * self.weight_speed * inputs) @ delta, out=self.weight)
         np.subtract(self.bias, rate * self.bias_speed * delta.sum(axis=-2, keepdims=True), out=self.bias)
@@ -48,7 +50,7 @@ class Weights:
 Step = Weights | BaseActivation
 
 
-def draw(program, sizes, n_networks, rng) -> list[Step]:
+def draw(program: Program, sizes: Iterable[int], n_networks: int, rng: np.random.RandomState) -> list[Step]:
     """Draw the layers of a program; ``sizes`` are the numbers of features, hidden units and outputs."""
     layers: list[Step] = []
     sizes = list(sizes)
@@ -56,6 +58,7 @@ def draw(program, sizes, n_networks, rng) -> list[Step]:
         if isinstance(operation, Dual):
             layers.append(operation.activation)
             continue
+        assert isinstance(operation, Affine), "networks are made of dense layers and activations"
         n_inputs, n_units = sizes.pop(0), sizes[0]
         share = program.input_scale**2 if not layers else np.full(n_inputs, 1.0 / n_inputs)
         weight = rng.standard_normal((n_networks, n_inputs, n_units))
@@ -67,14 +70,14 @@ def draw(program, sizes, n_networks, rng) -> list[Step]:
     return layers
 
 
-def block(layer: Step, networks) -> Step:
+def block(layer: Step, networks: slice) -> Step:
     """Return some of the networks, as views."""
     if isinstance(layer, Weights):
         return replace(layer, weight=layer.weight[networks], bias=layer.bias[networks])
     return layer
 
 
-def forward(layers: list[Step], X) -> list[np.ndarray]:
+def forward(layers: Sequence[Step], X: np.ndarray) -> list[np.ndarray]:
     """Return X and what each layer makes of the one before."""
     values = [X]
     for layer in layers:
@@ -85,7 +88,9 @@ def forward(layers: list[Step], X) -> list[np.ndarray]:
     return values
 
 
-def backward(layers: list[Step], values, delta) -> Iterator[tuple[Weights, np.ndarray, np.ndarray]]:
+def backward(
+    layers: Sequence[Step], values: Sequence[np.ndarray], delta: np.ndarray
+) -> Iterator[tuple[Weights, np.ndarray, np.ndarray]]:
     """Yield each dense layer, its inputs a and the gradient δ in its units, last to first."""
     for place in reversed(range(len(layers))):
         layer, inputs, above = layers[place], values[place], delta
@@ -97,7 +102,7 @@ def backward(layers: list[Step], values, delta) -> Iterator[tuple[Weights, np.nd
         yield layer, inputs, above
 
 
-def by_parameter(layer: Weights, inputs, delta) -> Iterator[np.ndarray]:
+def by_parameter(layer: Weights, inputs: np.ndarray, delta: np.ndarray) -> Iterator[np.ndarray]:
     """Yield gδ for the biases, then g a δ for the weights, of shape (n_networks, n_samples, n_parameters)."""
     if layer.bias_speed > 0:
         yield np.sqrt(layer.bias_speed) * delta
@@ -106,7 +111,7 @@ def by_parameter(layer: Weights, inputs, delta) -> Iterator[np.ndarray]:
         yield weight.reshape(*delta.shape[:2], -1)
 
 
-def descend(layers, X, y, learning_rate, n_steps):
+def descend(layers: Sequence[Step], X: np.ndarray, y: np.ndarray, learning_rate: float, n_steps: int) -> None:
     """Train a block of networks in place."""
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
         for _ in range(n_steps):
@@ -122,6 +127,6 @@ def descend(layers, X, y, learning_rate, n_steps):
                     layer.descend(inputs, delta, learning_rate)
 
 
-def transpose(array):
+def transpose(array: np.ndarray) -> np.ndarray:
     """Swap the last two axes."""
     return np.swapaxes(array, -1, -2)

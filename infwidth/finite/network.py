@@ -1,10 +1,12 @@
 """Finite random networks, and their training by gradient descent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils import check_array, check_random_state
 
 from infwidth._data.validation import require_numbers
@@ -12,7 +14,7 @@ from infwidth._program.dual import Dual
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import require_memory
 from infwidth.finite.layers import Weights, backward, block, by_parameter, descend, draw, forward, transpose
-from infwidth.networks.base import check_network
+from infwidth.networks.base import Network, check_network
 from infwidth.networks.layers import check_width
 
 BATCH = 2**15  # hidden values that training holds at once; larger batches leave the cache
@@ -74,7 +76,16 @@ class FiniteNetwork:
     True
     """
 
-    def __init__(self, network, width=1024, *, n_features, n_outputs=1, n_networks=None, random_state=None):
+    def __init__(
+        self,
+        network: Network,
+        width: int | Sequence[int] | np.ndarray = 1024,
+        *,
+        n_features: int,
+        n_outputs: int = 1,
+        n_networks: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         check_network(network)
         for name, value in (("n_features", n_features), ("n_outputs", n_outputs), ("n_networks", n_networks)):
             if name != "n_networks" or value is not None:
@@ -90,16 +101,16 @@ class FiniteNetwork:
         self._layers = draw(self._program, sizes, n_networks or 1, check_random_state(random_state))
 
     @property
-    def weights_(self):
+    def weights_(self) -> list[np.ndarray]:
         """Weights of each dense layer."""
         return [self._shaped(layer.weight) for layer in self._layers if isinstance(layer, Weights)]
 
     @property
-    def biases_(self):
+    def biases_(self) -> list[np.ndarray]:
         """Biases of each dense layer."""
         return [self._shaped(layer.bias) for layer in self._layers if isinstance(layer, Weights)]
 
-    def forward(self, X):
+    def forward(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the outputs of the networks.
 
         Parameters
@@ -112,7 +123,7 @@ class FiniteNetwork:
         """
         return self._shaped(forward(self._layers, self._rows(X))[-1])
 
-    def empirical_nngp(self, X, Y=None):
+    def empirical_nngp(self, X: npt.ArrayLike, Y: npt.ArrayLike | None = None) -> np.ndarray:
         """Covariance of the outputs of each network, given its hidden layers: b + w/n φ(h) · φ(h').
 
         Its mean over networks estimates ``network.nngp`` with far less scatter than products of outputs do. After
@@ -134,7 +145,7 @@ class FiniteNetwork:
         last = self._layers[-1]
         return self._shaped((left * last.weight_variance) @ transpose(right) + last.bias_variance)  # maths 1.4
 
-    def empirical_ntk(self, X, Y=None):
+    def empirical_ntk(self, X: npt.ArrayLike, Y: npt.ArrayLike | None = None) -> np.ndarray:
         """Inner products of the gradients of each network's output, with respect to all trainable parameters.
 
         The layers are added one by one, so that no gradient is stored. With several outputs, the mean over them.
@@ -155,7 +166,7 @@ class FiniteNetwork:
             If an activation has no derivative (sign, the unit step).
         """
         self._require_kernel_memory(X, Y, n_arrays=4)
-        total = 0.0
+        total = np.zeros(())
         for output in range(self.n_outputs):
             left = list(self._output_gradients(X, output))
             right = left if Y is None else self._output_gradients(Y, output, "Y")
@@ -165,7 +176,7 @@ class FiniteNetwork:
                 total = total + inputs * (delta @ transpose(epsilon))
         return self._shaped(total / self.n_outputs)
 
-    def jacobian(self, X):
+    def jacobian(self, X: npt.ArrayLike) -> np.ndarray:
         """Gradients of the outputs with respect to all trainable parameters θ = W / g.
 
         Parameters
@@ -183,14 +194,14 @@ class FiniteNetwork:
         ValueError
             If an activation has no derivative (sign, the unit step).
         """
-        outputs = []
+        outputs, n_samples = [], self._rows(X).shape[1]
         for output in range(self.n_outputs):
             parts = [part for gradients in self._output_gradients(X, output) for part in by_parameter(*gradients)]
-            shape = (self.n_networks or 1, len(X), 0)
+            shape = (self.n_networks or 1, n_samples, 0)
             outputs.append(np.concatenate([np.zeros(shape), *reversed(parts)], axis=-1))
         return self._shaped(np.stack(outputs, axis=2))
 
-    def train(self, X, y, *, learning_rate=1.0, n_steps=1000):
+    def train(self, X: npt.ArrayLike, y: npt.ArrayLike, *, learning_rate: float = 1.0, n_steps: int = 1000) -> Self:
         """Return trained copies of the networks: full-batch gradient descent on ½ · mean squared error.
 
         The mean is over rows and outputs. In the limit (Lee et al. 2019) n_steps steps are a ``training_time`` of
@@ -221,7 +232,15 @@ class FiniteNetwork:
         trained._descend(X, y, learning_rate, n_steps)
         return trained
 
-    def staged_forward(self, X_new, X, y, *, learning_rate=1.0, n_steps=(1, 10, 100, 1000)):
+    def staged_forward(
+        self,
+        X_new: npt.ArrayLike,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        learning_rate: float = 1.0,
+        n_steps: Sequence[int] | np.ndarray = (1, 10, 100, 1000),
+    ) -> np.ndarray:
         """Return the outputs for new rows after several numbers of steps of one training.
 
         The networks stay as they are.
@@ -248,11 +267,11 @@ class FiniteNetwork:
             done = n
         return np.stack(stages)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         widths = [w.shape[-1] for w in self.weights_[:-1]]
         return f"FiniteNetwork({self.network!r}, width={widths}, n_networks={self.n_networks})"
 
-    def _sizes(self, width):
+    def _sizes(self, width: int | Sequence[int] | np.ndarray) -> list[int]:
         n_hidden = sum(not isinstance(operation, Dual) for operation in self._program.operations) - 1
         widths = list(width) if isinstance(width, (Sequence, np.ndarray)) else [width] * n_hidden
         for w in widths:
@@ -261,42 +280,44 @@ class FiniteNetwork:
             raise ValueError(f"width has {len(widths)} numbers, but {n_hidden} dense layers come before the last one.")
         return [self.n_features, *widths, self.n_outputs]
 
-    def _copy(self):
+    def _copy(self) -> Self:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._layers = [layer.copy() if isinstance(layer, Weights) else layer for layer in self._layers]
         return copy
 
-    def _shaped(self, array):
+    def _shaped(self, array: np.ndarray) -> np.ndarray:
         return array[0] if self.n_networks is None else array
 
-    def _rows(self, X, name="X"):
+    def _rows(self, X: npt.ArrayLike, name: str = "X") -> np.ndarray:
         require_numbers(name, X)
-        X = check_array(X, dtype=np.float64, input_name=name)
-        if X.shape[1] != self.n_features:
-            raise ValueError(f"{name} has {X.shape[1]} features, but the networks have {self.n_features}.")
-        return np.broadcast_to(X, (self.n_networks or 1, *X.shape))
+        rows = check_array(X, dtype=np.float64, input_name=name)
+        if rows.shape[1] != self.n_features:
+            raise ValueError(f"{name} has {rows.shape[1]} features, but the networks have {self.n_features}.")
+        return np.broadcast_to(rows, (self.n_networks or 1, *rows.shape))
 
-    def _targets(self, y, n_samples):
+    def _targets(self, y: npt.ArrayLike, n_samples: int) -> np.ndarray:
         require_numbers("y", y)
-        y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
-        targets = y[:, None] if y.ndim == 1 else y
+        values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+        targets: np.ndarray = values[:, None] if values.ndim == 1 else values
         if targets.shape != (n_samples, self.n_outputs):
             raise ValueError(
-                f"y has shape {y.shape}, but X has {n_samples} rows, the networks {self.n_outputs} outputs."
+                f"y has shape {values.shape}, but X has {n_samples} rows, the networks {self.n_outputs} outputs."
             )
         return targets
 
-    def _features(self, X, name="X"):
+    def _features(self, X: npt.ArrayLike, name: str = "X") -> np.ndarray:
         return forward(self._layers, self._rows(X, name))[-2]
 
-    def _require_kernel_memory(self, X, Y, n_arrays):
+    def _require_kernel_memory(self, X: npt.ArrayLike, Y: npt.ArrayLike | None, n_arrays: int) -> None:
         n = self._rows(X).shape[1]
         m = n if Y is None else self._rows(Y, "Y").shape[1]
         needed = 8 * n_arrays * (self.n_networks or 1) * n * m
         require_memory(needed, None, f"the kernels of {self.n_networks or 1} networks, {n:,} x {m:,} rows")
 
-    def _output_gradients(self, X, output, name="X"):
+    def _output_gradients(
+        self, X: npt.ArrayLike, output: int, name: str = "X"
+    ) -> Iterator[tuple[Weights, np.ndarray, np.ndarray]]:
         """Return each dense layer, its inputs, and the gradient of one output in its units: last to first."""
         self._program.require_ntk()
         values = forward(self._layers, self._rows(X, name))
@@ -304,25 +325,25 @@ class FiniteNetwork:
         seed[..., output] = 1.0
         return backward(self._layers, values, seed)
 
-    def _descend(self, X, y, learning_rate, n_steps):
+    def _descend(self, X: npt.ArrayLike, y: npt.ArrayLike, learning_rate: float, n_steps: int) -> None:
         if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
             raise ValueError(f"learning_rate must be a positive number, got {learning_rate!r}.")
         self._program.require_ntk()
-        X = self._rows(X)
-        y = self._targets(y, X.shape[1])
+        rows = self._rows(X)
+        targets = self._targets(y, rows.shape[1])
         trainable = [
             place for place, layer in enumerate(self._layers) if isinstance(layer, Weights) and layer.trainable
         ]
         if not trainable:
             return
-        size = max(1, BATCH // (X.shape[1] * max(w.shape[-1] for w in self.weights_)))
-        for start in range(0, len(X), size):
+        size = max(1, BATCH // (rows.shape[1] * max(w.shape[-1] for w in self.weights_)))
+        for start in range(0, len(rows), size):
             networks = slice(start, start + size)
             layers = [block(layer, networks) for layer in self._layers]
-            fixed = forward(layers[: trainable[0]], X[networks])[-1]  # what frozen layers make of X, once
-            descend(layers[trainable[0] :], fixed, y, learning_rate, n_steps)
+            fixed = forward(layers[: trainable[0]], rows[networks])[-1]  # what frozen layers make of X, once
+            descend(layers[trainable[0] :], fixed, targets, learning_rate, n_steps)
 
 
-def _check_integer(name, value, *, smallest):
+def _check_integer(name: str, value: Any, *, smallest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
         raise ValueError(f"{name} must be an integer, {smallest} or larger; got {value!r}.")

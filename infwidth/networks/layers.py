@@ -1,24 +1,27 @@
 """Dense layers and activations: what networks are made of."""
 
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from infwidth._data.validation import is_number, require_bool, require_choice, shown
 from infwidth._program.affine import Affine
 from infwidth._program.dual import Dual
-from infwidth.activations import get_activation
+from infwidth.activations import ActivationName, BaseActivation, get_activation
 from infwidth.activations.base import finite
 from infwidth.networks.lowering import Lowering, Slope
 
+Parametrization = Literal["ntk", "standard"]
 PARAMETRIZATIONS = ("ntk", "standard")
 
 
 class Layer(BaseEstimator):
     """Base of the layers: parameters only, no arrays of weights. A layer names the numbers that can be learned."""
 
-    def hyperparameters(self) -> dict:
+    def hyperparameters(self) -> dict[str, Any]:
         """Return what can be learned, by parameter name."""
         raise NotImplementedError
 
@@ -26,13 +29,13 @@ class Layer(BaseEstimator):
         """Write the layer's operations to a ``Lowering``, and how its hyperparameters, with that prefix, move them."""
         raise NotImplementedError
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         return type(self) is type(other) and same_parameters(self.get_params(), other.get_params())
 
     __hash__ = None  # type: ignore[assignment]  # compared by value, and set_params changes the value
 
 
-def same_parameters(a, b):
+def same_parameters(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two parameter dictionaries hold equal values, arrays included."""
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
@@ -62,14 +65,22 @@ class Dense(Layer):
     Dense(bias_variance=0.2, trainable=False, weight_variance=1.5)
     """
 
-    def __init__(self, *, weight_variance=2.0, bias_variance=0.1, trainable=True, parametrization="ntk", width=None):
+    def __init__(
+        self,
+        *,
+        weight_variance: npt.ArrayLike = 2.0,
+        bias_variance: float = 0.1,
+        trainable: bool = True,
+        parametrization: Parametrization = "ntk",
+        width: int | None = None,
+    ) -> None:
         self.weight_variance = weight_variance
         self.bias_variance = bias_variance
         self.trainable = trainable
         self.parametrization = parametrization
         self.width = width
 
-    def hyperparameters(self) -> dict:
+    def hyperparameters(self) -> dict[str, Any]:
         """Return both variances."""
         return {"bias_variance": self.bias_variance, "weight_variance": self.weight_variance}
 
@@ -84,7 +95,7 @@ class Dense(Layer):
         lowering.append(affine, {prefix + name: slope for name, slope in slopes.items()})
         lowering.width = self.width
 
-    def _later(self, n_inputs: int | None) -> tuple[Affine, tuple, tuple]:
+    def _later(self, n_inputs: int | None) -> tuple[Affine, tuple[float, ...], tuple[float, ...]]:
         """Return the operation of a layer that reads ``n_inputs`` units (None: unknown).
 
         And the derivatives of w, b, u and s with respect to the weight variance and to the bias variance.
@@ -103,7 +114,7 @@ class Dense(Layer):
             )
         return Affine(w, b, float(n_inputs), float(b > 0)), (1.0,), (0.0, 1.0)  # Θ = n T + 1 + w Ṫ Θ' (maths 1.7)
 
-    def _first(self, lowering: Lowering) -> tuple[Affine, tuple, tuple]:
+    def _first(self, lowering: Lowering) -> tuple[Affine, tuple[float, ...], tuple[float, ...]]:
         """Return the same of the first layer: the weight variances are in the Gram matrix, where w is 1."""
         v, b, d = lowering.input_variances, self._bias(), lowering.n_features
         if not self.trainable:
@@ -117,7 +128,7 @@ class Dense(Layer):
             )
         return Affine(1.0, b, d / v[0], float(b > 0)), (0.0, 0.0, -d / v[0] ** 2), (0.0, 1.0)
 
-    def _input_variances(self, n_features):
+    def _input_variances(self, n_features: int) -> np.ndarray:
         if np.ndim(self.weight_variance) == 0:
             return np.full(n_features, variance("weight_variance", self.weight_variance, positive=True))
         try:
@@ -138,7 +149,7 @@ class Dense(Layer):
             )
         return v
 
-    def _bias(self):
+    def _bias(self) -> float:
         require_choice("parametrization", self.parametrization, PARAMETRIZATIONS)
         require_bool("trainable", self.trainable)
         if self.width is not None:
@@ -163,11 +174,11 @@ class Activation(Layer):
     Activation(activation='erf')
     """
 
-    def __init__(self, activation="relu", *, learn=False):
+    def __init__(self, activation: ActivationName | BaseActivation = "relu", *, learn: bool = False) -> None:
         self.activation = activation
         self.learn = learn
 
-    def hyperparameters(self) -> dict:
+    def hyperparameters(self) -> dict[str, Any]:
         """Return the learned parameters of the activation."""
         return {f"activation__{name}": value for name, value in self._learned().items()}
 
@@ -183,26 +194,26 @@ class Activation(Layer):
         require_bool("learn", self.learn)
         if not self.learn:
             return {}
-        names = getattr(self.activation, "learnable", ())
-        if not names:
+        activation = self.activation
+        if not isinstance(activation, BaseActivation) or not activation.learnable:
             raise ValueError(
-                f"the activation {self.activation!r} has no parameters to learn: give an object that has some, "
+                f"the activation {activation!r} has no parameters to learn: give an object that has some, "
                 "such as LeakyReLU(slope=0.1), or leave them fixed."
             )
-        values = {name: finite(self.activation, name) for name in names}
+        values = {name: finite(activation, name) for name in activation.learnable}
         for name, value in values.items():
             if value < 0:
                 raise ValueError(f"learning takes the logarithm of {name}: it must be positive, got {value!r}.")
         return values
 
 
-def check_width(width):
+def check_width(width: Any) -> None:
     """Raise unless the width is a positive integer."""
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         raise ValueError(f"the width of a layer must be a positive integer, got {shown(width)}.")
 
 
-def variance(name, value, *, positive=False):
+def variance(name: str, value: Any, *, positive: bool = False) -> float:
     """Return a variance as a float, or raise a ValueError that names it."""
     number = float(value) if is_number(value) else np.nan
     if not np.isfinite(number) or number < 0 or (positive and number == 0):

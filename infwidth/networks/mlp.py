@@ -2,12 +2,15 @@
 
 from collections.abc import Collection
 from numbers import Integral
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from infwidth._data.validation import require_bool, shown
+from infwidth.activations import ActivationName, BaseActivation
 from infwidth.networks.base import Network
-from infwidth.networks.layers import Activation, Dense, check_width, variance
+from infwidth.networks.layers import Activation, Dense, Parametrization, check_width, variance
 from infwidth.networks.lowering import Lowering
 from infwidth.networks.sequential import Sequential
 
@@ -57,18 +60,18 @@ class MLP(Network):
 
     def __init__(
         self,
-        depth=2,
-        activation="relu",
+        depth: int = 2,
+        activation: ActivationName | BaseActivation = "relu",
         *,
-        weight_variance=2.0,
-        bias_variance=0.1,
-        input_variance=None,
-        output_variance=None,
-        learn_activation=False,
-        ard=False,
-        parametrization="ntk",
-        width=None,
-    ):
+        weight_variance: float = 2.0,
+        bias_variance: float = 0.1,
+        input_variance: npt.ArrayLike | None = None,
+        output_variance: float | None = None,
+        learn_activation: bool = False,
+        ard: bool = False,
+        parametrization: Parametrization = "ntk",
+        width: int | None = None,
+    ) -> None:
         self.depth = depth
         self.activation = activation
         self.weight_variance = weight_variance
@@ -97,7 +100,7 @@ class MLP(Network):
             return "input_variance"
         return "output_variance" if int(place) == 2 * self.depth and self.output_variance is not None else own
 
-    def sequential(self):
+    def sequential(self) -> Sequential:
         """Return the same network as a :class:`Sequential`, to freeze or change single layers."""
         if isinstance(self.depth, bool) or not isinstance(self.depth, Integral) or self.depth < 1:
             raise ValueError(f"depth is the number of hidden layers: an integer, 1 or larger; got {shown(self.depth)}.")
@@ -110,7 +113,7 @@ class MLP(Network):
         if self.input_variance is not None and np.ndim(self.input_variance) == 0:
             variance("input_variance", self.input_variance, positive=True)
 
-        def dense(weight_variance):
+        def dense(weight_variance: npt.ArrayLike | None) -> Dense:
             return Dense(
                 weight_variance=self.weight_variance if weight_variance is None else weight_variance,
                 bias_variance=self.bias_variance,
@@ -118,34 +121,34 @@ class MLP(Network):
                 width=self.width,
             )
 
-        def hidden():
+        def hidden() -> Activation:
             return Activation(self.activation, learn=self.learn_activation)
 
-        layers: list = [dense(self.input_variance)]
+        layers: list[Dense | Activation] = [dense(self.input_variance)]
         for _ in range(self.depth - 1):
             layers += [hidden(), dense(None)]
         return Sequential([*layers, hidden(), dense(self.output_variance)])
 
-    def untied(self):
+    def untied(self) -> Self:
         """Return the network with its own input and output variance."""
         own = {"input_variance": self.input_variance, "output_variance": self.output_variance}
         values = {name: self.weight_variance if value is None else value for name, value in own.items()}
         parameters = self.get_params(deep=False)  # a subclass can have fewer, and the others are fixed then
         return self.with_hyperparameters(**{name: value for name, value in values.items() if name in parameters})
 
-    def expanded(self, n_features):
+    def expanded(self, n_features: int) -> Self:
         """Return the network with an input variance for each feature, if it has ``ard``."""
-        if not self.ard or np.ndim(self.input_variance):
+        value = self.weight_variance if self.input_variance is None else self.input_variance
+        if not self.ard or np.ndim(value):
             return self.with_hyperparameters()
         if "input_variance" not in self.get_params(deep=False):
             raise ValueError(
                 f"{type(self).__name__} has ard=True, but its __init__ does not take input_variance, where a variance "
                 "for each feature is kept: let it, or use ard=False."
             )
-        value = self.weight_variance if self.input_variance is None else self.input_variance
-        return self.with_hyperparameters(input_variance=np.full(n_features, float(value)))
+        return self.with_hyperparameters(input_variance=np.full(n_features, value, dtype=float))
 
-    def _check_width(self):
+    def _check_width(self) -> None:
         if self.parametrization == "standard":
             check_width(self.width)
         elif self.width is not None:

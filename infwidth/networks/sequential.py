@@ -1,6 +1,7 @@
 """Any chain of dense layers and activations."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any, Self
 
 from infwidth._data.validation import shown
 from infwidth.activations import ACTIVATIONS, BaseActivation
@@ -33,10 +34,10 @@ class Sequential(Network):
     2.0
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Sequence[Dense | Activation]) -> None:
         self.layers = layers
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the layers, and with ``deep`` the parameters of each as ``layers__<place>__<name>``."""
         params = super().get_params(deep=False)
         if deep and "layers" in params:  # a subclass that makes its layers has parameters of its own
@@ -44,7 +45,7 @@ class Sequential(Network):
                 params.update({f"layers__{place}__{name}": v for name, v in layer.get_params().items()})
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set the layers, or parameters of layers named as in :meth:`get_params`."""
         own = super().get_params(deep=False)
         super().set_params(**{name: value for name, value in params.items() if name in own})
@@ -71,7 +72,7 @@ class Sequential(Network):
         own = [layer.hyperparameters() for layer in self.layers]
         return [f"layers__{place}__{name}" for place, names in enumerate(own) for name in names]
 
-    def _check(self):
+    def _check(self) -> None:
         if not isinstance(self.layers, (list, tuple)):
             raise TypeError(f"layers must be a list of Dense and Activation layers, got {shown(self.layers)}.")
         for layer in self.layers:
@@ -86,7 +87,7 @@ class Sequential(Network):
                 raise ValueError("two activations in a row have no Gaussian limit: put a Dense layer between them.")
 
 
-def _advice_for(layer):
+def _advice_for(layer: object) -> str:
     """Return what to write in the place of something that is no layer, as the end of a sentence."""
     if isinstance(layer, type) and issubclass(layer, (Dense, Activation)):
         return f": write {layer.__name__}()"

@@ -1,24 +1,44 @@
 """A network's variances as one vector, theta: the logarithms of those that are not zero."""
 
+from typing import Any, Protocol, Self, TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from infwidth._data.validation import shown
 from infwidth._engine.gradient import ProgramGradient, gradient_shape
+from infwidth.networks.lowering import Lowering
 
 
-def free_hyperparameters(network):
+class HasVariances(Protocol):
+    """What theta is read from and written to: a ``Network``."""
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return what can be learned, by parameter name."""
+
+    def with_hyperparameters(self, **values: Any) -> Self:
+        """Return a copy with these values."""
+
+    def lowered(self, n_features: int) -> Lowering:
+        """Return the ``Lowering`` for inputs with ``n_features`` features."""
+
+
+Owner = TypeVar("Owner", bound=HasVariances)
+
+
+def free_hyperparameters(network: HasVariances) -> dict[str, np.ndarray]:
     """Return the variances that can change, by name, as flat arrays: a variance of 0 is fixed."""
     flat = {name: np.ravel(np.asarray(value, dtype=float)) for name, value in network.hyperparameters().items()}
     return {name: value[value > 0] for name, value in flat.items() if np.any(value > 0)}
 
 
-def theta_of(network):
+def theta_of(network: HasVariances) -> np.ndarray:
     """Return theta, shape (p,)."""
     values = list(free_hyperparameters(network).values())
     return np.log(np.concatenate(values)) if values else np.array([])
 
 
-def checked_theta(theta, n_free, n_noises=0, name="theta"):
+def checked_theta(theta: npt.ArrayLike, n_free: int, n_noises: int = 0, name: str = "theta") -> np.ndarray:
     """Return theta as an array of n_free + n_noises logarithms of variances, or raise a ValueError that says ``name``.
 
     Parameters
@@ -49,7 +69,7 @@ def checked_theta(theta, n_free, n_noises=0, name="theta"):
     return values
 
 
-def with_theta(network, theta):
+def with_theta(network: Owner, theta: npt.ArrayLike) -> Owner:
     """Return a copy of the network with the free variances exp(theta)."""
     free = free_hyperparameters(network)
     theta = checked_theta(theta, sum(len(value) for value in free.values()))
@@ -62,7 +82,7 @@ def with_theta(network, theta):
     return network.with_hyperparameters(**values)
 
 
-def theta_gradient(network, gradient: ProgramGradient) -> np.ndarray:
+def theta_gradient(network: HasVariances, gradient: ProgramGradient) -> np.ndarray:
     """Return ∂L/∂theta, shape (p,), from a ``ProgramGradient``."""
     slopes, values, parts = network.lowered(len(gradient.log_input)).slopes, network.hyperparameters(), []
     for name, value in free_hyperparameters(network).items():
@@ -72,7 +92,7 @@ def theta_gradient(network, gradient: ProgramGradient) -> np.ndarray:
     return np.concatenate(parts) if parts else np.array([])
 
 
-def theta_directions(network, n_features: int) -> list[ProgramGradient]:
+def theta_directions(network: HasVariances, n_features: int) -> list[ProgramGradient]:
     """Return what each entry of theta changes in the program, as a list of p ``ProgramGradient``."""
     lowering = network.lowered(n_features)
     shape, values, directions = gradient_shape(lowering.program()), network.hyperparameters(), []

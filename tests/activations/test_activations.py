@@ -7,6 +7,7 @@ activation's own function.
 
 import pickle
 from contextlib import suppress
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from infwidth.activations import (
     ACTIVATIONS,
     RBF,
     Abs,
+    ActivationName,
     Cos,
     Exp,
     Gaussian,
@@ -342,6 +344,10 @@ def test_named_activations_are_not_shared():
     for name in ACTIVATIONS:
         assert get_activation(name) is not get_activation(name)
         assert get_activation(name) == get_activation(name)
+
+
+def test_type_checkers_know_all_names():
+    assert get_args(ActivationName) == tuple(ACTIVATIONS)
 
 
 def test_unknown_name():

@@ -30,11 +30,10 @@ class Series(Operation):
         added = [(sites[left] * sites[right]).sum(axis=0) for left, right in pairs]
         return Values(own.k + added, own.t), sites
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
-        sites, k_bar = self.rows(own, source, pairs)[1], bar.k.copy()
-        places = diagonal_places(pairs)
+    def rows_adjoint(self, before, bar, q_bar, gradient):
+        sites, k_bar, places = before.coefficients, bar.k.copy(), diagonal_places(before.pairs)
         k_bar[places] += q_bar
-        for place, (left, right) in enumerate(pairs):
+        for place, (left, right) in enumerate(before.pairs):
             k_bar[places[left]] += bar.k[place] * (sites[left, :-1] * sites[right, 1:]).sum(axis=0)
             k_bar[places[right]] += bar.k[place] * (sites[right, :-1] * sites[left, 1:]).sum(axis=0)
         return Values(k_bar, bar.t), None
@@ -45,32 +44,32 @@ class Series(Operation):
     def adjoint(self, ntk):
         return adjoint_loop(series_adjoint, "series", n_coefficients=7)
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
-        added = [coefficients[left].T @ coefficients[right] for left, right in pairs]
-        return Values(own.k + added, own.t), None
+    def matrices(self, before):
+        added = [before.coefficients[left].T @ before.coefficients[right] for left, right in before.pairs]
+        return Values(before.own.k + added, before.own.t), None
 
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
-        places, dk = diagonal_places(pairs), d_own.k.copy()
-        for place, (left, right) in enumerate(pairs):
-            dq = [np.diagonal(d_own.k[places[site]]) for site in (left, right)]
+    def tangent(self, before, kept, change):
+        coefficients, places, dk = before.coefficients, diagonal_places(before.pairs), change.own.k.copy()
+        for place, (left, right) in enumerate(before.pairs):
+            dq = [np.diagonal(change.own.k[places[site]]) for site in (left, right)]
             dk[place] += (coefficients[left, :-1] * dq[0]).T @ coefficients[right, 1:]
             dk[place] += coefficients[left, 1:].T @ (coefficients[right, :-1] * dq[1])
-        return Values(dk, d_own.t)
+        return Values(dk, change.own.t)
 
 
 @inline
-def series(own, source, row, columns, p):
+def series(chunk):
     for m in range(7):
-        for j in range(own.k.size):
-            own.k[j] += row[m] * columns[m, j]
+        for j in range(chunk.own.k.size):
+            chunk.own.k[j] += chunk.row[m] * chunk.columns[m, j]
 
 
 @inline
-def series_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
+def series_adjoint(chunk, after, bar, scratch):
     for m in range(1, 7):  # the derivative of qᵐ / m! is the one before
-        for j in range(own.k.size):
-            q_row[0] += bar.k[j] * row[m - 1] * columns[m, j]
-            q_columns[j] += bar.k[j] * row[m] * columns[m - 1, j]
+        for j in range(chunk.own.k.size):
+            bar.q_row[0] += bar.own.k[j] * chunk.row[m - 1] * chunk.columns[m, j]
+            bar.q_columns[j] += bar.own.k[j] * chunk.row[m] * chunk.columns[m - 1, j]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class MeanOfSites(Operation):
     def rows(self, own, source, pairs):
         return Values(own.k.mean(axis=0, keepdims=True), own.t.mean(axis=0, keepdims=True)), None
 
-    def rows_adjoint(self, own, source, bar, q_bar, pairs, gradient, ntk):
+    def rows_adjoint(self, before, bar, q_bar, gradient):
         return Values(*(np.repeat(part / self.n_pairs, self.n_pairs, axis=0) for part in bar)), None
 
     def forward(self, ntk):
@@ -96,16 +95,13 @@ class MeanOfSites(Operation):
     def adjoint(self, ntk):
         return adjoint_loop(mean_adjoint, "mean", across=True)
 
-    def matrices(self, own, source, coefficients, pairs, ntk):
-        return self.rows(own, source, pairs)
-
-    def tangent(self, own, source, kept, d_own, d_source, numbers, coefficients, pairs, ntk):
-        return self.rows(d_own, d_source, pairs)[0]
+    def tangent(self, before, kept, change):
+        return self.rows(change.own, change.source, before.pairs)[0]
 
 
 @inline
-def mean(own, source, row, columns, p):
-    for array in own:
+def mean(chunk):
+    for array in chunk.own:
         n_pairs = array.shape[0]
         for pair in range(1, n_pairs):
             for j in range(array.shape[1]):
@@ -115,8 +111,8 @@ def mean(own, source, row, columns, p):
 
 
 @inline
-def mean_adjoint(own, after, source, bar, source_bar, q_row, q_columns, row, columns, p, gradient, scratch):
-    for array in bar:
+def mean_adjoint(chunk, after, bar, scratch):
+    for array in bar.own:
         n_pairs = array.shape[0]
         for j in range(array.shape[1]):
             array[0, j] /= n_pairs

@@ -10,9 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from infwidth import NTKRegressor
-from infwidth._inference import ensemble
 from infwidth._linalg.cholesky import Cholesky
-from infwidth._linalg.tiles import LowerTiles
 
 MODELS = [
     {},
@@ -55,12 +53,6 @@ def test_predictions_do_not_depend_on_blocks(options, in_batches):
 def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
     expected = everything(NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y), NEW)
     monkeypatch.setattr(Cholesky, "of", partial(Cholesky.of, tile=tile))
-
-    class SmallTiles(LowerTiles):
-        def __init__(self, n):
-            super().__init__(n, tile)
-
-    monkeypatch.setattr(ensemble, "LowerTiles", SmallTiles)
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     if model.posterior == "ensemble":
         assert model._mixture.components[0].posterior.tiles.n_blocks > 1

@@ -67,13 +67,14 @@ JOINT = {
 LEAVE_ONE_OUT = {"loo_predict": lambda model: model.loo_predict()}
 EVIDENCE = {"log_marginal_likelihood": lambda model: model.log_marginal_likelihood(eval_gradient=True)}
 STAGES = {"staged_predict": lambda model: list(model.staged_predict(NEW, [1.0]))}
+GROWTH = {"partial_fit": lambda model: model.partial_fit(NEW, np.zeros((M, len(model.y_std_))))}
 CALLS = {
-    "nngp": JOINT | LEAVE_ONE_OUT | EVIDENCE,
-    "nngp, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE,
-    "ensemble": JOINT | LEAVE_ONE_OUT | EVIDENCE | STAGES,
-    "ensemble, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE,
-    "time": JOINT | EVIDENCE,
-    "time, three noises": JOINT | EVIDENCE,
+    "nngp": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
+    "nngp, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
+    "ensemble": JOINT | LEAVE_ONE_OUT | EVIDENCE | STAGES | GROWTH,
+    "ensemble, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
+    "time": JOINT | EVIDENCE | GROWTH,
+    "time, three noises": JOINT | EVIDENCE | GROWTH,
     "classes": {"loo_decision_function": lambda model: model.loo_decision_function()},
 }
 networks = MLP(2, "erf")

@@ -1,0 +1,120 @@
+"""The nearest rows of many queries."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from infwidth._data import neighbours
+from infwidth._data.neighbours import Cells, NeighbourIndex, Tree, dimension
+
+METHODS = [Tree, Cells]
+
+
+def normal(n, n_queries, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)), rng.standard_normal((n_queries, d))
+
+
+def distances(X, Q):
+    return np.linalg.norm(X - Q[:, None], axis=-1)
+
+
+def assert_nearest(X, Q, rows, k):
+    """Whatever ties chose: k different rows, as near as the k nearest."""
+    assert rows.shape == (len(Q), k)
+    assert rows.dtype == np.intp
+    assert all(len(set(row)) == k for row in rows)
+    found = np.sort(np.take_along_axis(distances(X, Q), rows, axis=1), axis=1)
+    assert_allclose(found, np.sort(distances(X, Q), axis=1)[:, :k], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("d", [1, 3, 20])
+@pytest.mark.parametrize("k", [1, 7, 1500])
+def test_up_to_all_rows(method, d, k):
+    X, Q = normal(1500, 40, d)
+    assert_nearest(X, Q, method(X).query(Q, k, 1), k)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_duplicates_and_ties(method, levels):
+    """With one level all rows are equal, with few most distances are."""
+    rng = np.random.default_rng(1)
+    X, Q = rng.integers(levels, size=(1500, 5)) + 3.0, rng.integers(levels, size=(30, 5)) + 3.25
+    assert_nearest(X, Q, method(X).query(Q, 50, 1), 50)
+
+
+def test_first_of_equally_near_rows():
+    X = np.repeat(np.arange(30.0), 50)[:, None]
+    assert_array_equal(np.sort(Cells(X).query(np.array([[3.0], [7.0]]), 20, 1)), [range(150, 170), range(350, 370)])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_far_from_all_others(method):
+    """An outlier, a query beside it, and one whose square float32 cannot hold."""
+    X, Q = normal(1500, 3, 4)
+    X[7], Q[1], Q[2] = 1e6, 1e6 + 1.0, [1e25, 0.0, 0.0, 0.0]
+    rows = method(X).query(Q, 10, 1)
+    assert_nearest(X, Q[:1], rows[:1], 10)
+    assert 7 in rows[1]
+    assert len(set(rows[2])) == 10
+
+
+def test_methods_by_rows_and_dimensions():
+    def method(X):
+        return type(NeighbourIndex(X)._method)
+
+    wide = normal(3000, 0, 12)[0]
+    plane = wide[:, :2] @ wide[:2]  # two dimensions in twelve features
+    assert [method(X) for X in (wide[:2000], plane, wide)] == [Tree, Tree, Cells]
+    assert dimension(plane) == pytest.approx(2.0, rel=0.2)
+    assert dimension(np.zeros((3000, 2))) == 0.0
+
+
+def test_all_rows_are_compared_unless_they_are_many(monkeypatch):
+    X, Q = normal(20_000, 50, 10)
+    index = NeighbourIndex(X)
+    assert_nearest(X, Q, index.query(Q, 20), 20)
+    monkeypatch.setattr(neighbours, "LEAST", 6000)
+    nearest = np.argsort(distances(X, Q), axis=1)[:, :20]
+    recall = np.mean([np.isin(row, found) for row, found in zip(nearest, index.query(Q, 20), strict=True)])
+    assert 0.9 < recall < 1.0
+
+
+def test_features_that_do_not_vary_change_nothing():
+    X, Q = normal(300, 20, 3)
+    wide = np.column_stack([np.full(300, 1e3), X, 1e-9 * X[:, 0]])
+    found = NeighbourIndex(wide).query(np.column_stack([np.zeros(20), Q, np.ones(20)]), 10)
+    assert_array_equal(found, NeighbourIndex(X).query(Q, 10))
+
+
+def test_one_row():
+    X = np.array([[1.0, 2.0]])
+    assert_array_equal(NeighbourIndex(X).query(np.zeros((3, 2)), 1), np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_query(method):
+    assert method(np.zeros((5, 2))).query(np.empty((0, 2)), 3, 1).shape == (0, 3)
+
+
+@pytest.mark.parametrize("k", [0, 6])
+def test_more_neighbours_than_rows_are_refused(k):
+    with pytest.raises(ValueError, match=f"k={k} neighbours of 5 rows"):
+        NeighbourIndex(np.zeros((5, 2))).query(np.zeros((1, 2)), k)
+
+
+@pytest.mark.parametrize("d", [3, 12])
+def test_threads_batches_and_a_copy_change_nothing(d, monkeypatch):
+    monkeypatch.setattr(neighbours, "LEAST", 1500)
+    monkeypatch.setattr(neighbours, "WORK_SPACE", 10_000)
+    X, Q = normal(5000, 100, d)
+    X, Q = np.round(X, 1), np.round(Q, 1)  # with ties
+    index = NeighbourIndex(X, n_jobs=1)
+    found = index.query(Q, 4)
+    assert_array_equal(NeighbourIndex(X, n_jobs=2).query(Q, 4), found)
+    assert_array_equal(np.vstack([index.query(row[None], 4) for row in Q]), found)
+    assert_array_equal(pickle.loads(pickle.dumps(index)).query(Q, 4), found)
