@@ -1,4 +1,4 @@
-"""What several files of tests look at: fitted models, fits that must fail, and what learning evaluates."""
+"""What several files of tests look at: fitted models, fits that must fail, and what is computed."""
 
 import pytest
 import word_cases as cases
@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 from infwidth import InfiniteNetClassifier
 from infwidth._engine.engine import ProgramSource
+from infwidth._inference import posterior
 from infwidth._learning.objective import Objective
 
 
@@ -22,12 +23,35 @@ def learned():
     return InfiniteNetClassifier(NETWORK, random_state=0).fit(X, y)
 
 
-@pytest.fixture
-def refused(monkeypatch):
-    """A fit that must fail in these words before any kernel, and must not touch the model of before."""
+def computed(*_, **__):
+    raise AssertionError("the kernel was computed")
 
-    def work(*_):
-        raise AssertionError("a kernel was computed")
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    """A call of it makes every later matrix of a kernel an error."""
+
+    def forbid(patch=monkeypatch):
+        for name in ("fill", "full"):
+            patch.setattr(ProgramSource, name, computed)
+
+    return forbid
+
+
+@pytest.fixture
+def in_batches(monkeypatch):
+    """A call of it sets on how much predictions work at a time: bytes of new rows, and rows for the mean alone."""
+
+    def limit(n_bytes, mean_rows):
+        monkeypatch.setattr(posterior, "BATCH_BYTES", n_bytes)
+        monkeypatch.setattr(posterior, "MEAN_ROWS", mean_rows)
+
+    return limit
+
+
+@pytest.fixture
+def refused(monkeypatch, no_kernels):
+    """A fit that must fail in these words before any kernel, and must not touch the model of before."""
 
     def check(kind, error, match, inputs=cases.X, targets=None, weight=None, **parameters):
         for options in ({"optimizer": None}, {}):
@@ -36,8 +60,8 @@ def refused(monkeypatch):
             own = {"network": cases.NETWORK} | options | parameters
             original = {name: getattr(model, name) for name in own}
             with monkeypatch.context() as patch:
-                patch.setattr(ProgramSource, "fill", work)
-                patch.setattr(Objective, "evaluate", work)
+                no_kernels(patch)
+                patch.setattr(Objective, "evaluate", computed)
                 with pytest.raises(error, match=match) as caught:
                     model.set_params(**own).fit(inputs, cases.target(kind) if targets is None else targets, weight)
             assert "\n" not in str(caught.value)

@@ -9,7 +9,6 @@ from infwidth import NNGPRegressor, NTKRegressor
 from infwidth.networks import MLP
 
 LOADERS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
-SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
 REGRESSORS = {"nngp": NNGPRegressor, "ntk": NTKRegressor}
 as_given = {"optimizer": None, "feature_scaling": None}
 

@@ -6,6 +6,7 @@ from infwidth.networks import MLP
 
 X, y = make_friedman1(40, n_features=6, noise=0.3, random_state=0)
 NETWORK = MLP(1, "erf", ard=True)
+SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}  # what made a ``feature_scaler_``
 
 
 def fit_counted(model, evaluated, *data):

@@ -8,7 +8,6 @@ from classification_cases import (
     LOADERS,
     NEW,
     REGRESSORS,
-    SCALINGS,
     X,
     as_given,
     every,
@@ -16,6 +15,7 @@ from classification_cases import (
     predicted,
     y,
 )
+from learning_cases import SCALINGS
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax, softmax
 from sklearn.datasets import make_classification

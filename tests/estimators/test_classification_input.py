@@ -11,8 +11,6 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from infwidth import InfiniteNetClassifier
-from infwidth._engine.engine import ProgramSource
-from infwidth._linalg.tiles import LowerTiles
 from infwidth.networks import MLP
 
 X, y = (a[::2] for a in load_iris(return_X_y=True))
@@ -297,12 +295,9 @@ def test_parameters_that_are_refused(parameters, error, match):
 
 
 @pytest.mark.parametrize(("optimizer", "n_models"), [(None, 1), ("lml", 5)])
-def test_too_little_memory_is_said_before_any_kernel(monkeypatch, optimizer, n_models):
-    def fill(*_):
-        raise AssertionError("the kernel was computed")
-
-    monkeypatch.setattr(ProgramSource, "fill", fill)
-    needed = n_models * LowerTiles.n_bytes(N) + 2 * LowerTiles.column_bytes(N)  # and leave-one-out
+def test_too_little_memory_is_said_before_any_kernel(no_kernels, optimizer, n_models):
+    no_kernels()
+    needed = 8 * N**2 * (n_models + 2)  # and leave-one-out
     for max_memory in ("1KB", needed - 1):
         with pytest.raises(MemoryError, match=f"{N} rows needs {needed:,} bytes.*raise max_memory"):
             InfiniteNetClassifier(optimizer=optimizer, max_memory=max_memory).fit(X, y)

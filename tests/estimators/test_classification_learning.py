@@ -15,6 +15,7 @@ from classification_cases import (
     every,
     y,
 )
+from learning_cases import fit_counted
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 from sklearn.base import clone
@@ -28,7 +29,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from infwidth import InfiniteNetClassifier
-from infwidth._learning.objective import Objective
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
 
@@ -84,15 +84,11 @@ def test_an_optimizer_of_ones_own():
     assert_allclose(model.noise_variance_, np.exp(theta[-1]), rtol=1e-3)
 
 
-def test_warm_start(monkeypatch):
-    calls, evaluate = [], Objective.evaluate
-    monkeypatch.setattr(Objective, "evaluate", lambda *args: calls.append(args) or evaluate(*args))
+def test_warm_start(evaluated):
     model = InfiniteNetClassifier(NETWORK, warm_start=True, random_state=0)
     counts = []
     for limit in ("nngp", "nngp", "ntk"):  # what was learned belongs to its limit
-        before = len(calls)
-        model.set_params(limit=limit).fit(X, y)
-        counts.append(len(calls) - before)
+        counts.append(len(fit_counted(model.set_params(limit=limit), evaluated, X, y)))
         fresh = InfiniteNetClassifier(NETWORK, limit=limit, random_state=0).fit(X, y)
         assert_allclose(model.predict_proba(NEW), fresh.predict_proba(NEW), atol=1e-3)
         assert model.converged_

@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss
 from sklearn.utils import compute_sample_weight
 
 from infwidth import InfiniteNetClassifier
-from infwidth._inference import posterior
 from infwidth.networks import MLP
 
 
@@ -123,10 +122,9 @@ def test_order_of_rows_does_not_matter():
     assert_allclose(shuffled.loo_decision_function(), plain.loo_decision_function()[order], rtol=1e-8)
 
 
-def test_predictions_do_not_depend_on_blocks(monkeypatch, averaged):
+def test_predictions_do_not_depend_on_blocks(in_batches, averaged):
     expected = numbers(averaged)[0]
-    monkeypatch.setattr(posterior, "BATCH_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
-    monkeypatch.setattr(posterior, "MEAN_ROWS", 7)
+    in_batches(n_bytes=8 * len(X) * 7, mean_rows=7)  # 7 new rows at a time
     assert_allclose(averaged.predict_log_proba(NEW), expected, rtol=1e-10)
     one_by_one = np.concatenate([averaged.predict_log_proba(row[None]) for row in NEW])
     assert_allclose(one_by_one, expected, rtol=1e-10)

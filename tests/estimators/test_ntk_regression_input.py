@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from ntk_cases import NETWORK, NEWM, XM, YM, forbidden
+from ntk_cases import NETWORK, NEWM, XM, YM
 from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
 
 from infwidth import NTKRegressor
-from infwidth._engine.engine import ProgramSource
 from infwidth.networks import MLP
 
 
@@ -66,8 +65,8 @@ def test_a_network_that_is_none():
         NTKRegressor("mlp").fit(XM, YM)
 
 
-def test_a_bad_learning_rate_is_refused_before_learning(monkeypatch):
-    monkeypatch.setattr(ProgramSource, "fill", forbidden)
+def test_a_bad_learning_rate_is_refused_before_learning(no_kernels):
+    no_kernels()
     with pytest.raises(ValueError, match="multiple of learning_rate"):
         NTKRegressor(training_time=1.0, learning_rate=0.3).fit(XM, YM)
 

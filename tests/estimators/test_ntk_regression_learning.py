@@ -5,6 +5,7 @@ from itertools import compress
 
 import numpy as np
 import pytest
+from learning_cases import SCALINGS
 from ntk_cases import NEW, X, close, everything, y
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
@@ -42,13 +43,12 @@ FNEW = make_friedman1(10, n_features=5, random_state=1)[0]
 def average(request):
     """A model that averages networks, and each of its parts as a model of its own."""
     model = NTKRegressor(random_state=0, **request.param).fit(FX, FY)
-    scalings = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
     used = model.network_weights_ > 0
     parts = [
         NTKRegressor(
             network,
             noise_variance=component.noise_variance,
-            feature_scaling=scalings[type(component.scaler).__name__],
+            feature_scaling=SCALINGS[type(component.scaler).__name__],
             optimizer=None,
             **request.param,
         ).fit(FX, FY)

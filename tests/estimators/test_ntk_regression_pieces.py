@@ -5,16 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from ntk_cases import NETWORK, NEW, X, close, everything, forbidden, y
+from ntk_cases import NETWORK, NEW, X, close, everything, y
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from infwidth import NTKRegressor
-from infwidth._engine.engine import ProgramSource
-from infwidth._inference import posterior
-from infwidth._inference.dynamics import DENSE_BYTES
 from infwidth._linalg.cholesky import Cholesky
-from infwidth._linalg.tiles import LowerTiles
 
 MODELS = [
     {},
@@ -44,11 +40,10 @@ def test_threads_and_pickle_and_clone(options):
 
 
 @models
-def test_predictions_do_not_depend_on_blocks(options, monkeypatch):
+def test_predictions_do_not_depend_on_blocks(options, in_batches):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = everything(model, NEW)
-    monkeypatch.setattr(posterior, "BATCH_BYTES", 8 * len(X) * 7)  # 7 new rows at a time
-    monkeypatch.setattr(posterior, "MEAN_ROWS", 9)
+    in_batches(n_bytes=8 * len(X) * 7, mean_rows=9)  # 7 new rows at a time
     for actual, whole in zip(everything(model, NEW), expected, strict=True):
         close(actual, whole, rtol=1e-11)
 
@@ -66,10 +61,10 @@ def test_results_do_not_depend_on_tiles(options, tile, monkeypatch):
 
 
 @pytest.mark.parametrize("options", MODELS[:3], ids=["end", "flow", "momentum"])
-def test_std_never_forms_the_matrix_of_the_new_rows(options, monkeypatch):
+def test_std_never_forms_the_matrix_of_the_new_rows(options, no_kernels):
     model = NTKRegressor(NETWORK, optimizer=None, **options).fit(X, y)
     expected = np.sqrt(np.diag(model.predict(NEW, return_cov=True)[1]))
-    monkeypatch.setattr(ProgramSource, "full", forbidden)
+    no_kernels()
     close(model.predict(NEW, return_std=True)[1], expected)
     close(model.predict_std(NEW), expected)
 
@@ -80,11 +75,10 @@ def test_std_never_forms_the_matrix_of_the_new_rows(options, monkeypatch):
     ids=["time", "validation", "steps"],
 )
 @pytest.mark.parametrize("optimizer", [None, "lml"])
-def test_too_little_memory_is_said_before_any_kernel(options, optimizer, monkeypatch):
-    for name in ("fill", "full"):
-        monkeypatch.setattr(ProgramSource, name, forbidden)
+def test_too_little_memory_is_said_before_any_kernel(options, optimizer, no_kernels):
+    no_kernels()
     n_models = 1 if optimizer is None else 5
-    needed = (DENSE_BYTES + 8 * (n_models - 1)) * len(X) ** 2 + 2 * n_models * LowerTiles.n_bytes(len(X))
+    needed = (3 + n_models - 1 + 2 * n_models) * 8 * len(X) ** 2  # the first spectrum, the others, and both kernels
     ask = partial(NTKRegressor, optimizer=optimizer, **options)
     with pytest.raises(MemoryError, match=rf"a fit of 120 rows needs {needed:,} bytes.*raise max_memory"):
         ask(max_memory=needed - 1).fit(X, y)
@@ -93,9 +87,9 @@ def test_too_little_memory_is_said_before_any_kernel(options, optimizer, monkeyp
             ask(max_memory=needed).fit(X, y)
 
 
-def test_stages_after_the_end_say_what_they_need(monkeypatch):
-    model = NTKRegressor(NETWORK, optimizer=None, max_memory=DENSE_BYTES * 120**2 - 1).fit(X, y)
-    monkeypatch.setattr(ProgramSource, "full", forbidden)
+def test_stages_after_the_end_say_what_they_need(no_kernels):
+    model = NTKRegressor(NETWORK, optimizer=None, max_memory=3 * 8 * 120**2 - 1).fit(X, y)
+    no_kernels()
     for ask in (
         lambda: list(model.staged_predict(NEW, [1.0])),
         lambda: list(model.staged_predict(NEW, [1.0], return_std=True)),

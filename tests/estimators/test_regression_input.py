@@ -14,7 +14,6 @@ from sklearn.exceptions import NotFittedError
 
 from infwidth import NNGPRegressor
 from infwidth._engine.engine import ProgramSource
-from infwidth._linalg.tiles import LowerTiles
 from infwidth._runtime import threads
 from infwidth.networks import MLP
 
@@ -262,12 +261,9 @@ def test_verbose_shows_the_progress_of_fit(monkeypatch, capsys):
 # Failures of fit
 
 
-def test_too_little_memory_is_said_before_any_kernel(monkeypatch):
-    def fill(*_):
-        raise AssertionError("the kernel was computed")
-
-    monkeypatch.setattr(ProgramSource, "fill", fill)
-    needed = LowerTiles.n_bytes(len(X))
+def test_too_little_memory_is_said_before_any_kernel(no_kernels):
+    no_kernels()
+    needed = 8 * len(X) ** 2
     with pytest.raises(MemoryError, match=f"100 rows needs {needed:,} bytes.*raise max_memory"):
         NNGPRegressor(optimizer=None, max_memory=needed - 1).fit(X, y)
     with pytest.raises(AssertionError, match="the kernel was computed"):
@@ -309,7 +305,7 @@ def test_unfitted_model(ask):
 
 
 def test_failed_fit_does_not_mix_two_models():
-    model = NNGPRegressor(optimizer=None, max_memory=LowerTiles.n_bytes(len(X))).fit(X, y)
+    model = NNGPRegressor(optimizer=None, max_memory=8 * len(X) ** 2).fit(X, y)
     expected = model.predict(NEW)
     with pytest.raises(MemoryError):
         model.fit(100.0 + 50.0 * np.r_[X, X], 1e3 * np.r_[y, y])

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from word_cases import NETWORK, X, estimators, label, regressors, target, y
 
-from infwidth import InfiniteNetClassifier
-from infwidth._data.warp import WeightedPowerTransformer
+from infwidth import InfiniteNetClassifier, NNGPRegressor
 from infwidth.finite import FiniteNetwork
 from infwidth.kernels import NNGPKernel, NTKKernel
 from infwidth.networks import MLP
@@ -159,7 +159,8 @@ def test_the_same_words_elsewhere():
     finite = FiniteNetwork(NETWORK, 4, n_features=5, random_state=0)
     takers = [MLP().nngp, MLP().ntk, MLP().diag, NNGPKernel(), NTKKernel().diag, finite.forward, finite.empirical_ntk]
     takers += [lambda table: MLP().nngp(np.c_[X, y], table), lambda table: finite.train(np.c_[X, y], table)]
-    takers += [WeightedPowerTransformer().fit, WeightedPowerTransformer().fit(np.c_[X, y]).transform]
+    warp = NNGPRegressor(optimizer=None, feature_scaling="power").fit(np.c_[X, y], y).feature_scaler_
+    takers += [clone(warp).fit, warp.transform]
     for take in takers:
         for table, error, match in (
             (with_column(names), ValueError, r"has text in column 4 \('red'\)"),

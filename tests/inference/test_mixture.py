@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from learning_cases import SCALINGS
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
 
@@ -23,7 +24,6 @@ CASES = {
     "two outputs": (np.c_[y, 3.0 * np.sin(X[:, 0]) + 100.0 * X[:, 1] + y**2 / 10.0], None),
     "weights": (y, WEIGHT),
 }
-SCALINGS = {"StandardScaler": "standard", "WeightedPowerTransformer": "power"}
 
 
 @pytest.fixture(scope="module", params=CASES)

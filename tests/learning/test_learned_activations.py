@@ -11,7 +11,6 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from infwidth import NNGPRegressor
-from infwidth._learning import climb
 from infwidth.activations import RBF, Exp, Gaussian, LeakyReLU, ReLU, Sin
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
@@ -43,7 +42,7 @@ def test_learned_parameters_are_at_an_optimum(activation):
     assert fixed.network_.activation == activation
     theta = np.append(model.kernel_.theta, np.log(model.noise_variance_))
     gradient = model.log_marginal_likelihood(eval_gradient=True)[1]
-    inside = (theta > climb.LOG_BOUNDS[0] + 1) & (theta < climb.LOG_BOUNDS[1] - 1)
+    inside = np.abs(theta) < np.log(1e6) - 1  # within the bounds that are documented
     assert np.abs(gradient[inside]).max() < 0.1
     assert len(theta) == 5 + len(type(activation).learnable)
 

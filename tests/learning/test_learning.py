@@ -45,7 +45,7 @@ def test_log_marginal_likelihood_and_its_gradient():
     assert_allclose(value, model.log_marginal_likelihood(), rtol=1e-12)
     theta = np.append(model.kernel_.theta, np.log(model.noise_variance_))
     assert_allclose(model.log_marginal_likelihood(theta), value, rtol=1e-12)
-    inside = (theta > climb.LOG_BOUNDS[0] + 1) & (theta < climb.LOG_BOUNDS[1] - 1)
+    inside = np.abs(theta) < np.log(1e6) - 1  # within the bounds that are documented
     assert np.abs(gradient[inside]).max() < 0.05  # an optimum: 150 rows, theta of order 1
     for place, step in enumerate(1e-4 * np.eye(len(theta))):
         slope = (model.log_marginal_likelihood(theta + step) - model.log_marginal_likelihood(theta - step)) / 2e-4
