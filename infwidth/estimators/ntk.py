@@ -378,14 +378,15 @@ class NTKRegressor(BaseRegressor):
                 "posterior='ntkgp' has no training time: use training_time=inf without learning_rate, or "
                 "posterior='ensemble'."
             )
+        if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
+            self._descent().steps(self.training_time)  # or it raises
+        noise_variance = super()._check_parameters()
         if self.solver == "neighbours" and not self._takes_neighbours:
             raise ValueError(
                 "solver='neighbours' has no ensemble: the law of trained networks depends on all rows. Use "
                 "posterior='ntkgp', or solver='cholesky'."
             )
-        if self.learning_rate is not None and not isinstance(self.training_time, str) and self.training_time < np.inf:
-            self._descent().steps(self.training_time)  # or it raises
-        return super()._check_parameters()
+        return noise_variance
 
 
 def _of_all_rows(process: Process) -> Posterior:
