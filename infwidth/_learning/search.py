@@ -34,6 +34,7 @@ from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, LEAF_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
+ABUNDANT_ROWS = 15_000  # no single variance is told by chance
 
 
 @dataclass(frozen=True)
@@ -156,17 +157,19 @@ class Search:
         return len(theta_of(network.expanded(self.datasets[0].X.shape[1]))) > len(theta_of(network))
 
     def _ranked(self, models: list[Model]) -> list[Model]:
-        """Return the models, the best first, by evidence of more rows.
+        """Return the models, the best first, by evidence of more rows; of many rows the best of each network.
 
-        Of many rows the best of each network, with an input variance a feature where it asks for them: a common one is
-        a better start than single ones that few rows have told too much, but no better end.
+        Where rows abound, with an input variance for each feature where it asks for them: a common one is a better
+        start than single ones that few rows have told too much, but no better end.
         """
         n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(models, n_rows)
         if self.n_rows <= WHOLE_ROWS:
             return judged
-        n_features = self.datasets[0].X.shape[1]
-        return self.improve([_expanded(m, n_features) for m in _best_scalings(judged)], n_rows) or judged
+        best, n_features = _best_scalings(judged), self.datasets[0].X.shape[1]
+        if len(self.order) > ABUNDANT_ROWS:
+            best = [_expanded(m, n_features) for m in best]
+        return self.improve(best, n_rows) or judged
 
     def _judged(self, models: list[Model], n_rows: int) -> list[Model]:
         """Return the models, the best first, by their evidence of ``n_rows`` rows as they are."""
