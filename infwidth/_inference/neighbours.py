@@ -5,6 +5,7 @@ Guinness & Lawrence 2022). Rows that are asked for together and share most of th
 neighbours, one factorisation.
 """
 
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -212,14 +213,7 @@ class NeighbourPosterior:
 
         With ``training`` the rows are those training rows, and what is solved for are their unit vectors.
         """
-        engine, diagonal = self.source.engine, self.source.diagonal()
-        conditions = Conditions(
-            self.source.own,
-            np.vstack([self.Y.T, np.ones(len(self.Y))]),
-            self.groups.group,
-            np.ascontiguousarray(self.noise.T),
-            np.mean(diagonal) / self.weight,
-        )
+        engine, conditions = self.source.engine, self._conditions
         plan = planned(new.inputs, found, training)
         solved = Solved.empty(len(found), self.Y.shape[1], len(self.groups.noise_variances))
         n_leaves = len(plan.asked_edges) - 1
@@ -228,8 +222,24 @@ class NeighbourPosterior:
             leaf_pass(ROUTINES, engine.encoded, engine.ntk, conditions, new, plan, piece.start, piece.stop, solved)
 
         engine.run(work, batches(n_leaves, PIECE))
-        _report(float(solved.jitter.max(initial=0.0)), float(np.mean(diagonal)))
+        _report(float(solved.jitter.max(initial=0.0)), self._unit)
         return solved
+
+    @cached_property
+    def _unit(self) -> float:
+        """Mean prior variance of the training rows: what jitter is a share of."""
+        return float(np.mean(self.source.diagonal()))
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        """The training rows for compiled code: made once, because O(n) is much for a single new row."""
+        return Conditions(
+            self.source.own,
+            np.vstack([self.Y.T, np.ones(len(self.Y))]),
+            self.groups.group,
+            np.ascontiguousarray(self.noise.T),
+            self._unit / self.weight,
+        )
 
 
 def _report(jitter: float, unit: float) -> None:
