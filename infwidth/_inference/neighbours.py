@@ -168,7 +168,8 @@ class NeighbourPosterior:
             rows = asked[batch]
             own, noise = self.source.own.take(rows), self.noise[rows][:, self.groups.group]
             found = self.index.query(own.inputs, min(self.n_neighbours + 1, self.source.n))
-            found[~np.any(found == rows[:, None], axis=1), -1] = rows[~np.any(found == rows[:, None], axis=1)]
+            missing = ~np.any(found == rows[:, None], axis=1)  # a row among as many equally near ones
+            found[missing, -1] = rows[missing]
             solved = self._solve(own, found, rows)
             inverse, alpha = solved.explained[:, self.groups.group], solved.fit
             if free_mean:
