@@ -44,6 +44,8 @@ class Task(ABC, Generic[Law]):
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
     solver : {"cholesky", "neighbours"}
+    solver_reason : str
+        Why it is that.
     n_neighbours : int
     n_jobs, max_memory, verbose
         As for the estimators.
@@ -57,6 +59,7 @@ class Task(ABC, Generic[Law]):
     limit: Limit
     by_leave_one_out: bool
     solver: str
+    solver_reason: str
     n_neighbours: int
     n_jobs: int | None
     max_memory: MemoryLimit
@@ -120,6 +123,10 @@ class Task(ABC, Generic[Law]):
             earlier=cast("Posterior | None", earlier),  # by the same solver
         )
 
+    def met_by(self, solver: str) -> Self:
+        """Return the same task with another solver."""
+        return replace(self, solver=solver)
+
     def relevance(self, model: Model) -> np.ndarray:
         """Return the share of each feature in the variance of the first layer over the rows: Σ_f v_f Var(x_f)."""
         data = self.datasets[model.scaling]
@@ -182,12 +189,20 @@ class Regression(Task[Process]):
 
     def with_rows(self, more: Data, **options: Any) -> Self:
         """Return the task of these rows and after them others, features scaled as before; some options may change."""
-        data = self.data
-        if self.members is not None:
-            group, Y, weight = self.members
-            data = Data(data.X[group], Y, weight, np.zeros_like(Y))
-        used, members = _in_use(data.followed_by(more), self.solver)
+        used, members = _in_use(self._given.followed_by(more), self.solver)
         return replace(self, data=used, members=members, known_scalers=self.scalers, **options)
+
+    def met_by(self, solver: str) -> Self:
+        data, members = _in_use(self._given, solver)
+        return replace(self, data=data, members=members, solver=solver, known_scalers=self.scalers)
+
+    @property
+    def _given(self) -> Data:
+        """The rows, equal inputs and all."""
+        if self.members is None:
+            return self.data
+        group, Y, weight = self.members
+        return Data(self.data.X[group], Y, weight, np.zeros_like(Y))
 
     relevance_std = 1 / 2
 
