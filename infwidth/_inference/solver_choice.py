@@ -1,4 +1,4 @@
-"""Which solver meets all rows: exact where that is cheap, or where neighbours alone would tell less and it is possible."""
+"""Which solver meets all rows: exact where that is cheap, or possible and neighbours alone would tell less."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from infwidth._data.leaves import leaves
 from infwidth._data.weights import row_noise
 from infwidth._engine.engine import ProgramSource
 from infwidth._inference.neighbours import NeighbourPosterior
-from infwidth._inference.posterior import Posterior
+from infwidth._inference.posterior import Posterior, log_normal
 from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Task
 from infwidth._learning.model import Model
@@ -74,6 +74,6 @@ def gain_of_all_rows(task: Task[Any], model: Model) -> float:
     def log_density(process: Process) -> float:
         mean, variance = process.mean_and_variance(new.X)
         total = variance + np.stack([row_noise(noise, new.weight) for noise in process.noise_variance], axis=1)
-        return float(np.mean(-0.5 * np.log(2.0 * np.pi * total) - 0.5 * (new.Y - mean) ** 2 / total))
+        return float(np.mean(log_normal(new.Y - mean, total)))
 
     return log_density(exact) - log_density(near)

@@ -18,6 +18,7 @@ from infwidth._inference.classes import ClassPosterior, Labels
 from infwidth._inference.neighbours import Members, NeighbourPosterior
 from infwidth._inference.posterior import Posterior
 from infwidth._inference.predictive import Process
+from infwidth._inference.stacking import HeldOut, HeldOutTargets, total_log_density
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import differences
@@ -165,6 +166,10 @@ class Task(ABC, Generic[Law]):
         """Return how well a conditioned model explains all rows."""
 
     @abstractmethod
+    def held_out(self, posterior: Law) -> HeldOut:
+        """Return what a model predicts of rows given the others: the same rows for all models."""
+
+    @abstractmethod
     def merit(self, model: Model, evidence: float) -> float:
         """Return what models are compared by."""
 
@@ -228,8 +233,12 @@ class Regression(Task[Process]):
 
     def evidence(self, posterior: Process, model: Model) -> float:
         if self.judged_by_leave_one_out:
-            return float(posterior.leave_one_out_log_densities()[self.varying].sum())
+            return total_log_density(self.held_out(posterior))
         return self.log_marginal_likelihood(posterior)
+
+    def held_out(self, posterior: Process) -> HeldOutTargets:
+        y, mean, variance = (values[:, self.varying] for values in posterior.held_out())
+        return HeldOutTargets(y, mean, variance, len(self._given.Y))
 
     def log_marginal_likelihood(self, posterior: Process) -> float:
         """Return that of the targets that vary, summed over the outputs; NaN where only neighbours are known."""
@@ -304,7 +313,10 @@ class Classification(Task[ClassPosterior]):
         )
 
     def evidence(self, posterior: ClassPosterior, model: Model) -> float:
-        return posterior.log_likelihood
+        return total_log_density(posterior.held_out)
+
+    def held_out(self, posterior: ClassPosterior) -> HeldOut:
+        return posterior.held_out
 
     def merit(self, model: Model, evidence: float) -> float:
         return evidence

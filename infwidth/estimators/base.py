@@ -120,9 +120,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
     def _task_options(self, n: int) -> dict[str, Any]:
         """Return what tasks of n rows in use take of the parameters."""
-        solver, reason = self.solver, "as given"
-        if solver == "auto":
+        if self.solver == "auto":
             solver, reason = first_choice(n, takes_neighbours=self._takes_neighbours)
+        else:
+            solver, reason = self.solver, "as given"
         if solver == "neighbours" and self.n_neighbours is not None and self.n_neighbours > n:
             raise ValueError(
                 f"n_neighbours={self.n_neighbours} is more than the {n:,} rows in use: give at most as many, or None."
