@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Protocol, Self
 
 import numpy as np
@@ -94,6 +95,8 @@ def total_log_density(held_out: HeldOut) -> float:
 def stacking_weights(parts: Sequence[HeldOut]) -> np.ndarray:
     """Return the weights with the largest mean log density of the average, less a price for each model in use.
 
+    From the best model alone weight is moved, of one model to one other at a time, as long as that is better.
+
     Parameters
     ----------
     parts : list of HeldOut
@@ -110,14 +113,17 @@ def stacking_weights(parts: Sequence[HeldOut]) -> np.ndarray:
         average = parts[0].average([parts[place] for place in used], weights[used] / STEPS)
         return mean_log_density(average) - PRICE * len(used)
 
-    return max(_simplex(len(parts), STEPS), key=merit) / STEPS
+    weights = max(STEPS * np.eye(len(parts), dtype=int), key=merit)
+    while True:
+        moved = max(_with_weight_moved(weights), key=merit, default=weights)
+        if merit(moved) <= merit(weights):
+            return weights / STEPS
+        weights = moved
 
 
-def _simplex(size: int, total: int) -> Iterator[np.ndarray]:
-    """Yield all arrays of so many integers, at least 0, with a sum."""
-    if size == 1:
-        yield np.array([total])
-        return
-    for first in range(total, -1, -1):
-        for rest in _simplex(size - 1, total - first):
-            yield np.append(first, rest)
+def _with_weight_moved(weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the weights with some of one model's given to another."""
+    unit = np.eye(len(weights), dtype=int)
+    for giver, taker in permutations(range(len(weights)), 2):
+        for amount in range(1, weights[giver] + 1):
+            yield weights + amount * (unit[taker] - unit[giver])

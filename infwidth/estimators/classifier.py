@@ -39,7 +39,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     network : Network, optional
         Architecture with its variances. None means that four networks (activations and depths) are learned, and
         their probabilities averaged with weights that follow from their leave-one-out log loss; on more than 2000
-        rows the best alone is kept. With ``optimizer=None`` it means ``MLP()``.
+        rows the best alone is kept, and with neighbours those whose average predicts rows best. With ``optimizer=None`` it means ``MLP()``.
     limit : {"nngp", "ntk"}, default="nngp"
         The kernel: that of the random network (its Bayesian posterior), or the neural tangent kernel (the network
         trained by gradient descent).
@@ -115,6 +115,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         their number, where there are more.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
+        With neighbours those whose average predicts rows best, in decreasing order.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)

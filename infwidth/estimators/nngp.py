@@ -28,7 +28,8 @@ class NNGPRegressor(BaseRegressor):
     ----------
     network : Network, optional
         Architecture with its variances. None means that four networks (activations and depths) are learned, and
-        averaged with weights that follow from their evidence; on more than 2000 rows the best alone is kept. With
+        averaged with weights that follow from their evidence; on more than 2000 rows the best alone is kept, and
+        with neighbours those whose average predicts rows best, each given the others. With
         ``optimizer=None`` it means ``MLP()``.
     noise_variance : float or array-like of shape (n_outputs,), default=0.1
         Variance of the observation noise, absolute, in units of the target as the model sees it: of the
@@ -99,6 +100,7 @@ class NNGPRegressor(BaseRegressor):
         densities, and with neighbours the same from a random sample of 2000 rows, times n over their number.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
+        With neighbours those whose average predicts rows best, in decreasing order.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
