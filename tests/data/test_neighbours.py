@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from infwidth._data import neighbours
-from infwidth._data.neighbours import Cells, NeighbourIndex, Tree, dimension
+from infwidth._data import cells
+from infwidth._data.cells import Cells
+from infwidth._data.neighbours import NeighbourIndex, Tree, dimension
 
 METHODS = [Tree, Cells]
 
@@ -78,7 +79,7 @@ def test_all_rows_are_compared_unless_they_are_many(monkeypatch):
     X, Q = normal(20_000, 50, 10)
     index = NeighbourIndex(X)
     assert_nearest(X, Q, index.query(Q, 20), 20)
-    monkeypatch.setattr(neighbours, "LEAST", 6000)
+    monkeypatch.setattr(cells, "LEAST", 6000)
     nearest = np.argsort(distances(X, Q), axis=1)[:, :20]
     recall = np.mean([np.isin(row, found) for row, found in zip(nearest, index.query(Q, 20), strict=True)])
     assert 0.9 < recall < 1.0
@@ -109,8 +110,8 @@ def test_more_neighbours_than_rows_are_refused(k):
 
 @pytest.mark.parametrize("d", [3, 12])
 def test_threads_batches_and_a_copy_change_nothing(d, monkeypatch):
-    monkeypatch.setattr(neighbours, "LEAST", 1500)
-    monkeypatch.setattr(neighbours, "WORK_SPACE", 10_000)
+    monkeypatch.setattr(cells, "LEAST", 1500)
+    monkeypatch.setattr(cells, "WORK_SPACE", 10_000)
     X, Q = normal(5000, 100, d)
     X, Q = np.round(X, 1), np.round(Q, 1)  # with ties
     index = NeighbourIndex(X, n_jobs=1)

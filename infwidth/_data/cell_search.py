@@ -1,0 +1,247 @@
+"""The nearest rows among those of the nearest cells, compiled: see `infwidth._data.cells`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from infwidth._runtime.jit import entry_point, jit, reduction
+
+EXACT_SQUARE = 2.0**125  # of which float32 can add four; where squares are larger, nothing is known
+SPARE = 64  # rows more than 2 k that a query collects before it drops all but k
+LANES = 32  # bounds that are compared at once
+
+
+class CellRows(NamedTuple):
+    """Rows, cell by cell.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (n_cells + 1,)
+        The first place of each cell, and the number of rows.
+    rows : ndarray of shape (n,)
+        The row at each place.
+    X : ndarray of shape (n, d)
+        Its features.
+    centres : ndarray of shape (d, n_cells)
+    factors : ndarray of float32, shape (n_cells, d + 1, size)
+        For each place of a cell, the features less those of the centre, and a lower bound of their squared length.
+    shrink : float
+        1 - ε, see `infwidth._data.cells.Cells`.
+    """
+
+    edges: np.ndarray
+    rows: np.ndarray
+    X: np.ndarray
+    centres: np.ndarray
+    factors: np.ndarray
+    shrink: float
+
+
+class Found(NamedTuple):
+    """What queries have found so far: ``counts`` rows each, in any order, among them the k nearest.
+
+    Attributes
+    ----------
+    squared : ndarray of shape (m, capacity)
+        Squared distances.
+    rows : ndarray of shape (m, capacity)
+    counts : ndarray of shape (m,)
+    limits : ndarray of shape (m,)
+        Farther rows are none of the k nearest.
+    """
+
+    squared: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
+    limits: np.ndarray
+
+
+def numbers(k: int, n_probes: int, d: int) -> int:
+    """Return how many numbers each query needs besides its answer."""
+    return 2 * (2 * k + SPARE + n_probes) + d
+
+
+@entry_point
+def nearest(cells: CellRows, X: np.ndarray, n_probes: int, n_first: int, k: int) -> np.ndarray:
+    """Return the ``k`` rows nearest to each row of ``X``, of equally near ones the first, in any order.
+
+    Parameters
+    ----------
+    cells : CellRows
+    X : ndarray of shape (m, d)
+    n_probes : int
+        Cells that each query looks at.
+    n_first : int
+        As many of them, the nearest, come first, so that few rows of the others are within the limit.
+    k : int
+        At most the number of rows in any ``n_probes`` cells.
+
+    Returns
+    -------
+    ndarray of shape (m, k)
+    """
+    m, capacity = len(X), min(2 * k + SPARE, n_probes * cells.factors.shape[2])
+    found = Found(
+        np.empty((m, capacity)), np.empty((m, capacity), np.intp), np.zeros(m, np.intp), np.full(m, np.inf)
+    )
+    probes = nearest_cells(cells.centres, X, n_probes, n_first)
+    search(cells, X, probes[:, :n_first], k, found)
+    search(cells, X, probes[:, n_first:], k, found)
+    nearest_rows = np.empty((m, k), np.intp)
+    for query in range(m):
+        keep_nearest(found, query, k)
+        nearest_rows[query] = found.rows[query, :k]
+    return nearest_rows
+
+
+@jit
+def nearest_cells(centres: np.ndarray, X: np.ndarray, n_probes: int, n_first: int) -> np.ndarray:
+    """Return the cells with the nearest centres, shape (m, n_probes), the first ``n_first`` the nearest of these."""
+    d, n_cells = centres.shape
+    probes = np.empty((len(X), n_probes), np.intp)
+    squared, cells = np.empty(n_cells), np.empty(n_cells, np.intp)
+    for query in range(len(X)):
+        squared[:] = 0.0
+        for feature in range(d):
+            x, places = X[query, feature], centres[feature]
+            for cell in range(n_cells):
+                squared[cell] += (x - places[cell]) ** 2
+        for cell in range(n_cells):
+            cells[cell] = cell
+        select(squared, cells, n_cells, n_probes)
+        select(squared, cells, n_probes, n_first)
+        probes[query] = cells[:n_probes]
+    return probes
+
+
+@jit
+def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Found) -> None:
+    """Look at all rows of the cells ``probes``, shape (m, any number), cell by cell: all queries of one at a time."""
+    d, n_cells = cells.centres.shape
+    edges = np.zeros(n_cells + 1, np.intp)
+    for query in range(probes.shape[0]):
+        for cell in probes[query]:
+            edges[cell + 1] += 1
+    edges = np.cumsum(edges)
+    queries, place = np.empty(probes.size, np.intp), edges.copy()
+    for query in range(probes.shape[0]):
+        for cell in probes[query]:
+            queries[place[cell]] = query
+            place[cell] += 1
+    centre, offsets, bounds = np.empty(d), np.empty(d, np.float32), np.empty(cells.factors.shape[2], np.float32)
+    for cell in range(n_cells):
+        if edges[cell] < edges[cell + 1]:
+            centre[:] = cells.centres[:, cell]
+            for query in queries[edges[cell] : edges[cell + 1]]:
+                length = 0.0
+                for feature in range(d):
+                    offset = X[query, feature] - centre[feature]
+                    offsets[feature] = -2.0 * offset
+                    length += offset**2
+                bound(cells.factors[cell], offsets, lower(cells.shrink * length), bounds)
+                collect(cells, cell, bounds, X[query], query, k, found)
+
+
+@jit
+def lower(square: float) -> np.float32:
+    """Return the square in float32, or -inf, below which nothing is, where it is too large."""
+    return np.float32(square if square <= EXACT_SQUARE else -np.inf)
+
+
+@jit
+def bound(factors: np.ndarray, offsets: np.ndarray, length: np.float32, bounds: np.ndarray) -> None:
+    """Write lower bounds of the squared distances of the rows of a cell."""
+    d = len(offsets)
+    lengths = factors[d]
+    for column in range(len(bounds)):
+        bounds[column] = lengths[column] + length
+    feature = 0
+    while feature + 4 <= d:  # four at a time, so that the bounds are read and written less often
+        a, b, c, e = offsets[feature], offsets[feature + 1], offsets[feature + 2], offsets[feature + 3]
+        A, B, C, E = factors[feature], factors[feature + 1], factors[feature + 2], factors[feature + 3]
+        for column in range(len(bounds)):
+            bounds[column] = bounds[column] + a * A[column] + b * B[column] + c * C[column] + e * E[column]
+        feature += 4
+    while feature < d:
+        a, A = offsets[feature], factors[feature]
+        for column in range(len(bounds)):
+            bounds[column] = bounds[column] + a * A[column]
+        feature += 1
+
+
+@jit
+def collect(cells: CellRows, cell: int, bounds: np.ndarray, x: np.ndarray, query: int, k: int, found: Found) -> None:
+    """Collect the rows of a cell whose bound, and then distance, is within the limit."""
+    start, n_rows = cells.edges[cell], cells.edges[cell + 1] - cells.edges[cell]
+    limit = above(found.limits[query])
+    for first in range(0, n_rows, LANES):
+        columns = range(first, min(first + LANES, n_rows))
+        n_within = 0
+        for column in columns:
+            n_within += not bounds[column] > limit  # NaN is within
+        if n_within == 0:
+            continue
+        for column in columns:
+            if bounds[column] > limit:
+                continue
+            squared = squared_distance(x, cells.X[start + column])
+            if squared > found.limits[query]:
+                continue
+            if found.counts[query] == found.squared.shape[1]:
+                keep_nearest(found, query, k)
+                limit = above(found.limits[query])
+            count = found.counts[query]
+            found.squared[query, count], found.rows[query, count] = squared, cells.rows[start + column]
+            found.counts[query] = count + 1
+
+
+@jit
+def above(limit: float) -> np.float32:
+    """Return a limit in float32 that is not lower."""
+    return np.nextafter(np.float32(limit), np.float32(np.inf))
+
+
+@reduction
+def squared_distance(x: np.ndarray, row: np.ndarray) -> float:
+    """Return the squared distance, as float64 has it, the same wherever two rows stand."""
+    total = 0.0
+    for feature in range(len(x)):
+        total += (x[feature] - row[feature]) ** 2
+    return total
+
+
+@jit
+def keep_nearest(found: Found, query: int, k: int) -> None:
+    """Drop all but the ``k`` nearest rows; what is farther than these need not be looked at."""
+    select(found.squared[query], found.rows[query], found.counts[query], k)
+    found.counts[query] = k
+    found.limits[query] = found.squared[query, k - 1]
+
+
+@jit
+def select(values: np.ndarray, labels: np.ndarray, n: int, k: int) -> None:
+    """Move the ``k`` lowest of the first ``n`` values to the front, of equal ones those with the lowest labels.
+
+    Hoare's quickselect, down to the k-th of them in its place. No two labels are equal, so no two pairs are.
+    """
+    low, high = 0, n - 1
+    while low < high:
+        middle = (low + high) // 2
+        value, label = values[middle], labels[middle]
+        left, right = low, high
+        while left <= right:
+            while values[left] < value or (values[left] == value and labels[left] < label):
+                left += 1
+            while value < values[right] or (value == values[right] and label < labels[right]):
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                labels[left], labels[right] = labels[right], labels[left]
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
+            return
