@@ -8,7 +8,6 @@ from infwidth._runtime.jit import entry_point, jit, reduction
 
 EXACT_SQUARE = 2.0**125  # of which float32 can add four; where squares are larger, nothing is known
 SPARE = 64  # rows more than 2 k that a query collects before it drops all but k
-LANES = 32  # bounds that are compared at once
 
 
 class CellRows(NamedTuple):
@@ -128,7 +127,9 @@ def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Fo
         for cell in probes[query]:
             queries[place[cell]] = query
             place[cell] += 1
-    centre, offsets, bounds = np.empty(d), np.empty(d, np.float32), np.empty(cells.factors.shape[2], np.float32)
+    size = cells.factors.shape[2]
+    centre, offsets, bounds = np.empty(d), np.empty(d, np.float32), np.empty(size, np.float32)
+    within = np.empty((size + 7) // 8 * 8, np.uint8)
     for cell in range(n_cells):
         if edges[cell] < edges[cell + 1]:
             centre[:] = cells.centres[:, cell]
@@ -139,7 +140,7 @@ def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Fo
                     offsets[feature] = -2.0 * offset
                     length += offset**2
                 bound(cells.factors[cell], offsets, lower(cells.shrink * length), bounds)
-                collect(cells, cell, bounds, X[query], query, k, found)
+                collect(cells, cell, bounds, within, X[query], query, k, found)
 
 
 @jit
@@ -170,26 +171,27 @@ def bound(factors: np.ndarray, offsets: np.ndarray, length: np.float32, bounds: 
 
 
 @jit
-def collect(cells: CellRows, cell: int, bounds: np.ndarray, x: np.ndarray, query: int, k: int, found: Found) -> None:
+def collect(
+    cells: CellRows, cell: int, bounds: np.ndarray, within: np.ndarray, x: np.ndarray, query: int, k: int, found: Found
+) -> None:
     """Collect the rows of a cell whose bound, and then distance, is within the limit."""
     start, n_rows = cells.edges[cell], cells.edges[cell + 1] - cells.edges[cell]
     limit = above(found.limits[query])
-    for first in range(0, n_rows, LANES):
-        columns = range(first, min(first + LANES, n_rows))
-        n_within = 0
-        for column in columns:
-            n_within += not bounds[column] > limit  # NaN is within
-        if n_within == 0:
+    for column in range(n_rows):
+        within[column] = not bounds[column] > limit  # NaN is within
+    within[n_rows:] = 0
+    eights = within.view(np.uint64)
+    for eight in range(len(eights)):
+        if eights[eight] == 0:
             continue
-        for column in columns:
-            if bounds[column] > limit:
+        for column in range(8 * eight, 8 * eight + 8):
+            if within[column] == 0:
                 continue
             squared = squared_distance(x, cells.X[start + column])
             if squared > found.limits[query]:
                 continue
             if found.counts[query] == found.squared.shape[1]:
                 keep_nearest(found, query, k)
-                limit = above(found.limits[query])
             count = found.counts[query]
             found.squared[query, count], found.rows[query, count] = squared, cells.rows[start + column]
             found.counts[query] = count + 1
@@ -222,26 +224,21 @@ def keep_nearest(found: Found, query: int, k: int) -> None:
 def select(values: np.ndarray, labels: np.ndarray, n: int, k: int) -> None:
     """Move the ``k`` lowest of the first ``n`` values to the front, of equal ones those with the lowest labels.
 
-    Hoare's quickselect, down to the k-th of them in its place. No two labels are equal, so no two pairs are.
+    Quickselect, down to the k-th of them in its place. No two labels are equal, so no two pairs are.
     """
     low, high = 0, n - 1
     while low < high:
         middle = (low + high) // 2
         value, label = values[middle], labels[middle]
-        left, right = low, high
-        while left <= right:
-            while values[left] < value or (values[left] == value and labels[left] < label):
-                left += 1
-            while value < values[right] or (value == values[right] and label < labels[right]):
-                right -= 1
-            if left <= right:
-                values[left], values[right] = values[right], values[left]
-                labels[left], labels[right] = labels[right], labels[left]
-                left += 1
-                right -= 1
-        if k - 1 <= right:
-            high = right
-        elif k - 1 >= left:
-            low = left
-        else:
+        values[middle], labels[middle] = values[high], labels[high]
+        store = low
+        for place in range(low, high):  # without branches, which would be mispredicted
+            here, name = values[place], labels[place]
+            values[place], labels[place] = values[store], labels[store]
+            values[store], labels[store] = here, name
+            store += (here < value) | ((here == value) & (name < label))
+        values[high], labels[high] = values[store], labels[store]
+        values[store], labels[store] = value, label
+        if store == k - 1:
             return
+        low, high = (store + 1, high) if store < k - 1 else (low, store - 1)
