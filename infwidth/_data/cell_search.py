@@ -6,7 +6,7 @@ import numpy as np
 
 from infwidth._runtime.jit import entry_point, jit, reduction
 
-EXACT_SQUARE = 2.0**125  # of which float32 can add four; where squares are larger, nothing is known
+SMALLEST, LARGEST = 2.0**-100, 2.0**125  # squared lengths whose sums in float32 neither underflow nor overflow
 SPARE = 64  # rows more than 2 k that a query collects before it drops all but k
 
 
@@ -80,9 +80,7 @@ def nearest(cells: CellRows, X: np.ndarray, n_probes: int, n_first: int, k: int)
     ndarray of shape (m, k)
     """
     m, capacity = len(X), min(2 * k + SPARE, n_probes * cells.factors.shape[2])
-    found = Found(
-        np.empty((m, capacity)), np.empty((m, capacity), np.intp), np.zeros(m, np.intp), np.full(m, np.inf)
-    )
+    found = Found(np.empty((m, capacity)), np.empty((m, capacity), np.intp), np.zeros(m, np.intp), np.full(m, np.inf))
     probes = nearest_cells(cells.centres, X, n_probes, n_first)
     search(cells, X, probes[:, :n_first], k, found)
     search(cells, X, probes[:, n_first:], k, found)
@@ -145,8 +143,8 @@ def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Fo
 
 @jit
 def lower(square: float) -> np.float32:
-    """Return the square in float32, or -inf, below which nothing is, where it is too large."""
-    return np.float32(square if square <= EXACT_SQUARE else -np.inf)
+    """Return a squared length in float32; where float32 is too coarse, -inf: then no row is beyond any limit."""
+    return np.float32(square if SMALLEST <= square <= LARGEST else -np.inf)
 
 
 @jit

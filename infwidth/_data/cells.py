@@ -1,8 +1,10 @@
 """Cells of neighbouring rows, of which a query looks at the nearest."""
 
+from itertools import pairwise
+
 import numpy as np
 
-from infwidth._data.cell_search import EXACT_SQUARE, CellRows, nearest, numbers
+from infwidth._data.cell_search import LARGEST, CellRows, nearest, numbers
 from infwidth._data.leaves import leaves
 from infwidth._runtime.threads import for_each
 
@@ -32,14 +34,14 @@ class Cells:
         edges = np.cumsum([0, *map(len, cells)])
         centres, factors = np.empty((d, n_cells)), np.zeros((n_cells, d + 1, size), np.float32)
         self._cells = CellRows(edges, rows, X[rows], centres, factors, shrink)
-        for cell, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for cell, (start, stop) in enumerate(pairwise(edges)):
             members = self._cells.X[start:stop]
             # An outlier moves the mean away from the other rows of its cell, and their bounds would be loose.
             centres[:, cell] = np.median(members, axis=0)
             offsets = members - centres[:, cell]
             squares = shrink * np.sum(offsets**2, axis=1)
             factors[cell, :d, : stop - start] = offsets.T
-            factors[cell, d, : stop - start] = np.where(squares <= EXACT_SQUARE, squares, -np.inf)
+            factors[cell, d, : stop - start] = np.where(squares <= LARGEST, squares, -np.inf)
 
     def query(self, X: np.ndarray, k: int, n_threads: int) -> np.ndarray:
         """Return the ``k`` nearest rows of each query, among those of its nearest cells."""

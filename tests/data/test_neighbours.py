@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from infwidth._data import cells
+from infwidth._data.cell_search import select
 from infwidth._data.cells import Cells
 from infwidth._data.neighbours import NeighbourIndex, Tree, dimension
 
@@ -62,6 +63,47 @@ def test_far_from_all_others(method):
     assert_nearest(X, Q[:1], rows[:1], 10)
     assert 7 in rows[1]
     assert len(set(rows[2])) == 10
+
+
+@pytest.mark.parametrize("exponent", [-110, -70, -50, 61, 63, 64, 100])
+def test_squares_that_float32_cannot_hold(exponent):
+    """Powers of two change no rounding of float64; one row is far away, in a cell with others."""
+    X, Q = normal(3000, 30, 5)
+    X[7] *= 100.0
+    scaled = Cells(X * 2.0**exponent).query(Q * 2.0**exponent, 40, 1)
+    assert_array_equal(np.sort(scaled), np.sort(Cells(X).query(Q, 40, 1)))
+
+
+def test_distances_that_only_float64_tells_apart():
+    """Rows of a sphere, each a little larger than the last."""
+    X, Q = normal(3000, 1, 6)
+    order = np.random.default_rng(2).permutation(3000)
+    X[order] *= ((1.0 + 1e-10 * np.arange(3000)) / np.linalg.norm(X[order], axis=1))[:, None]
+    assert_array_equal(np.sort(Cells(X + Q).query(Q, 100, 1)), np.sort(order[None, :100]))
+
+
+@pytest.mark.parametrize("outward", [False, True])
+def test_ever_nearer_and_ever_farther_cells(outward, monkeypatch):
+    """Whether the nearest cells come first or last, whatever was found before they come is dropped."""
+    monkeypatch.setattr(cells, "FIRST", 0)
+    X, Q = np.linspace(0.0, 1.0, 20_000)[:, None], np.array([[0.0 if outward else 1.0]])
+    rows = np.sort(Cells(X).query(Q, 50, 1))
+    assert_array_equal(rows, [range(50) if outward else range(19_950, 20_000)])
+
+
+@pytest.mark.parametrize("n", [1, 2, 100, 1001])
+@pytest.mark.parametrize("levels", [1, 3, 10**9])
+def test_selection(n, levels):
+    rng = np.random.default_rng(n)
+    values, labels = rng.integers(levels, size=n).astype(float), rng.permutation(n)
+    values[rng.random(n) < 0.1] = np.inf
+    order = np.lexsort([labels, values])
+    for k in {1, min(2, n), n // 2 + 1, n}:
+        chosen, names = values.copy(), labels.copy()
+        select(chosen, names, n, k)
+        assert set(names[:k]) == set(labels[order[:k]])
+        assert (chosen[k - 1], names[k - 1]) == (values[order[k - 1]], labels[order[k - 1]])
+        assert_array_equal(chosen[np.argsort(names)], values[np.argsort(labels)])
 
 
 def test_methods_by_rows_and_dimensions():
