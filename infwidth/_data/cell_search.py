@@ -84,11 +84,9 @@ def nearest(cells: CellRows, X: np.ndarray, n_probes: int, n_first: int, k: int)
     probes = nearest_cells(cells.centres, X, n_probes, n_first)
     search(cells, X, probes[:, :n_first], k, found)
     search(cells, X, probes[:, n_first:], k, found)
-    nearest_rows = np.empty((m, k), np.intp)
     for query in range(m):
         keep_nearest(found, query, k)
-        nearest_rows[query] = found.rows[query, :k]
-    return nearest_rows
+    return found.rows[:, :k]
 
 
 @jit
@@ -98,16 +96,16 @@ def nearest_cells(centres: np.ndarray, X: np.ndarray, n_probes: int, n_first: in
     probes = np.empty((len(X), n_probes), np.intp)
     squared, cells = np.empty(n_cells), np.empty(n_cells, np.intp)
     for query in range(len(X)):
-        squared[:] = 0.0
+        for cell in range(n_cells):
+            squared[cell], cells[cell] = 0.0, cell
         for feature in range(d):
             x, places = X[query, feature], centres[feature]
             for cell in range(n_cells):
                 squared[cell] += (x - places[cell]) ** 2
-        for cell in range(n_cells):
-            cells[cell] = cell
         select(squared, cells, n_cells, n_probes)
         select(squared, cells, n_probes, n_first)
-        probes[query] = cells[:n_probes]
+        for rank in range(n_probes):
+            probes[query, rank] = cells[rank]
     return probes
 
 
@@ -115,22 +113,14 @@ def nearest_cells(centres: np.ndarray, X: np.ndarray, n_probes: int, n_first: in
 def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Found) -> None:
     """Look at all rows of the cells ``probes``, shape (m, any number), cell by cell: all queries of one at a time."""
     d, n_cells = cells.centres.shape
-    edges = np.zeros(n_cells + 1, np.intp)
-    for query in range(probes.shape[0]):
-        for cell in probes[query]:
-            edges[cell + 1] += 1
-    edges = np.cumsum(edges)
-    queries, place = np.empty(probes.size, np.intp), edges.copy()
-    for query in range(probes.shape[0]):
-        for cell in probes[query]:
-            queries[place[cell]] = query
-            place[cell] += 1
+    edges, queries = by_cell(probes, n_cells)
     size = cells.factors.shape[2]
     centre, offsets, bounds = np.empty(d), np.empty(d, np.float32), np.empty(size, np.float32)
     within = np.empty((size + 7) // 8 * 8, np.uint8)
     for cell in range(n_cells):
         if edges[cell] < edges[cell + 1]:
-            centre[:] = cells.centres[:, cell]
+            for feature in range(d):
+                centre[feature] = cells.centres[feature, cell]
             for query in queries[edges[cell] : edges[cell + 1]]:
                 length = 0.0
                 for feature in range(d):
@@ -139,6 +129,24 @@ def search(cells: CellRows, X: np.ndarray, probes: np.ndarray, k: int, found: Fo
                     length += offset**2
                 bound(cells.factors[cell], offsets, lower(cells.shrink * length), bounds)
                 collect(cells, cell, bounds, within, X[query], query, k, found)
+
+
+@jit
+def by_cell(probes: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the queries of each cell, one cell after another, after the places where each begins."""
+    m, n_probes = probes.shape
+    edges, queries = np.zeros(n_cells + 1, np.intp), np.empty(m * n_probes, np.intp)
+    for query in range(m):
+        for rank in range(n_probes):
+            edges[probes[query, rank]] += 1
+    for cell in range(n_cells):
+        edges[cell + 1] += edges[cell]
+    for query in range(m):
+        for rank in range(n_probes):
+            cell = probes[query, rank]
+            edges[cell] -= 1
+            queries[edges[cell]] = query
+    return edges, queries
 
 
 @jit
