@@ -24,10 +24,12 @@ class Cells:
     Parameters
     ----------
     X : ndarray of shape (n, d)
+    n_threads : int, default=1
+        For this only, not for queries.
     """
 
-    def __init__(self, X: np.ndarray) -> None:
-        cells = leaves(X, CELL_ROWS)
+    def __init__(self, X: np.ndarray, n_threads: int = 1) -> None:
+        cells = leaves(X, CELL_ROWS, n_threads)
         n_cells, size, d = len(cells), len(cells[0]), X.shape[1]
         shrink = 1.0 - (d + 4) * float(np.finfo(np.float32).eps)
         rows = np.concatenate(cells)

@@ -42,7 +42,7 @@ class NeighbourIndex:
         self._features = varying(X)
         X = np.ascontiguousarray(X[:, self._features])
         few = len(X) <= FEW_ROWS or dimension(X) <= TREE_DIMENSION
-        self._method: Tree | Cells = Tree(X) if few else Cells(X)
+        self._method: Tree | Cells = Tree(X) if few else Cells(X, thread_count(n_jobs))
 
     def query(self, X: np.ndarray, k: int) -> np.ndarray:
         """Return the indices of the ``k`` rows that are nearest to each row of ``X``, in increasing order.
