@@ -79,7 +79,7 @@ def nearest(cells: CellRows, X: np.ndarray, n_probes: int, n_first: int, k: int)
     -------
     ndarray of shape (m, k)
     """
-    m, capacity = len(X), min(2 * k + SPARE, n_probes * cells.factors.shape[2])
+    m, capacity = len(X), 2 * k + SPARE
     found = Found(np.empty((m, capacity)), np.empty((m, capacity), np.intp), np.zeros(m, np.intp), np.full(m, np.inf))
     probes = nearest_cells(cells.centres, X, n_probes, n_first)
     search(cells, X, probes[:, :n_first], k, found)
@@ -182,7 +182,7 @@ def collect(
 ) -> None:
     """Collect the rows of a cell whose bound, and then distance, is within the limit."""
     start, n_rows = cells.edges[cell], cells.edges[cell + 1] - cells.edges[cell]
-    limit = above(found.limits[query])
+    limit = np.float32(found.limits[query])
     for column in range(n_rows):
         within[column] = not bounds[column] > limit  # NaN is within
     within[n_rows:] = 0
@@ -201,12 +201,6 @@ def collect(
             count = found.counts[query]
             found.squared[query, count], found.rows[query, count] = squared, cells.rows[start + column]
             found.counts[query] = count + 1
-
-
-@jit
-def above(limit: float) -> np.float32:
-    """Return a limit in float32 that is not lower."""
-    return np.nextafter(np.float32(limit), np.float32(np.inf))
 
 
 @reduction

@@ -18,8 +18,8 @@ class Cells:
     """Cells of neighbouring rows, of which a query looks at the nearest.
 
     Products in float32 bound the squared distances of the rows of a cell from below,
-    |x - r|² ≥ (1 - ε) (|x|² + |r|²) - 2 x·r with ε above all rounding errors. Few rows are within the limit that the
-    nearest cells set; of these, distances in float64 decide.
+    |x - r|² ≥ (1 - ε) (|x|² + |r|²) - 2 x·r with ε above all rounding errors, that of the limit among them. Few rows
+    are within the limit that the nearest cells set; of these, distances in float64 decide.
 
     Parameters
     ----------

@@ -5,9 +5,10 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist
 
 from infwidth._data import cells
-from infwidth._data.cell_search import select
+from infwidth._data.cell_search import bound, lower, select
 from infwidth._data.cells import Cells
 from infwidth._data.neighbours import NeighbourIndex, Tree, dimension
 
@@ -56,13 +57,14 @@ def test_first_of_equally_near_rows():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_far_from_all_others(method):
-    """An outlier, a query beside it, and one whose square float32 cannot hold."""
-    X, Q = normal(1500, 3, 4)
-    X[7], Q[1], Q[2] = 1e6, 1e6 + 1.0, [1e25, 0.0, 0.0, 0.0]
+    """An outlier, a query beside it, one whose square float32 cannot hold, and one that it cannot hold itself."""
+    X, Q = normal(1500, 4, 4)
+    X[7], Q[1], Q[2], Q[3] = 1e6, 1e6 + 1.0, [1e25, 0.0, 0.0, 0.0], [1e45, 0.0, 0.0, -1e45]
     rows = method(X).query(Q, 10, 1)
     assert_nearest(X, Q[:1], rows[:1], 10)
     assert 7 in rows[1]
-    assert len(set(rows[2])) == 10
+    assert [len(set(row)) for row in rows[2:]] == [10, 10]
+    assert_array_equal(np.sort(method(X).query(Q[3:], 1500, 1)), [range(1500)])
 
 
 @pytest.mark.parametrize("exponent", [-110, -70, -50, 61, 63, 64, 100])
@@ -72,6 +74,21 @@ def test_squares_that_float32_cannot_hold(exponent):
     X[7] *= 100.0
     scaled = Cells(X * 2.0**exponent).query(Q * 2.0**exponent, 40, 1)
     assert_array_equal(np.sort(scaled), np.sort(Cells(X).query(Q, 40, 1)))
+
+
+@pytest.mark.parametrize("exponent", range(-150, 111, 4))
+@pytest.mark.parametrize("far", [0, 10])
+def test_bounds_are_below_the_squared_distances(exponent, far):
+    X, Q = normal(300, 50, 7)
+    one = Cells(np.ldexp(X, exponent))._cells
+    offsets = np.ldexp(Q, exponent + far) - one.centres[:, 0]
+    squared = cdist(offsets, one.X - one.centres[:, 0], "sqeuclidean")
+    for offset, of_rows in zip(offsets, squared, strict=True):
+        bounds = np.empty(300, np.float32)
+        bound(one.factors[0], (-2.0 * offset).astype(np.float32), lower(one.shrink * offset @ offset), bounds)
+        assert np.all(~(bounds > of_rows))
+        if -40 < exponent < 40:
+            assert_allclose(bounds, of_rows, rtol=1e-4)
 
 
 def test_distances_that_only_float64_tells_apart():
