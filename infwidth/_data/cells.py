@@ -8,7 +8,7 @@ from infwidth._data.cell_search import LARGEST, CellRows, nearest, numbers
 from infwidth._data.leaves import leaves
 from infwidth._runtime.threads import for_each
 
-CELL_ROWS = 512
+CELL_ROWS = 256
 LEAST, EACH = 2**16, 256  # candidates at least, and for each neighbour
 FIRST = 16  # candidates for each neighbour, from the nearest cells, that show how far it may be
 WORK_SPACE = 2**22  # numbers at a time and thread

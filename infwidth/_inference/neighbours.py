@@ -34,7 +34,7 @@ from infwidth._runtime.warnings import warn_user
 
 BATCH_ROWS = 8192  # whose neighbours are looked up at a time
 PIECE = 16  # leaves that a thread takes at a time
-SAMPLED_ROWS = 2000  # for evidence
+SAMPLED_ROWS = 8000  # for evidence: of fewer, single outliers would decide
 SAME_WEIGHT = 1e-12  # a smaller share of the weight of equal rows is rounding
 
 

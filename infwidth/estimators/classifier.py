@@ -39,7 +39,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     network : Network, optional
         Architecture with its variances. None means that four networks (activations and depths) are learned, and
         their probabilities averaged with weights that follow from their leave-one-out log loss; on more than 2000
-        rows the best alone is kept, and with neighbours those whose average predicts rows best. With ``optimizer=None`` it means ``MLP()``.
+        rows the best alone is kept, and with neighbours those whose average predicts rows best. With
+        ``optimizer=None`` it means ``MLP()``.
     limit : {"nngp", "ntk"}, default="nngp"
         The kernel: that of the random network (its Bayesian posterior), or the neural tangent kernel (the network
         trained by gradient descent).

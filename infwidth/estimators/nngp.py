@@ -97,7 +97,7 @@ class NNGPRegressor(BaseRegressor):
         variance; ``network_`` alone without learning.
     evidence_ : ndarray of shape (n_networks,)
         Their log marginal likelihoods, of all rows; with ``optimizer="loo"`` their leave-one-out log predictive
-        densities, and with neighbours the same from a random sample of 2000 rows, times n over their number.
+        densities, and with neighbours the same from a random sample of 8000 rows, times n over their number.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
         With neighbours those whose average predicts rows best, in decreasing order.
