@@ -27,7 +27,6 @@ from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Component, Mixture
-from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.predictive import Process
 from infwidth._inference.tasks import Task
 from infwidth._learning.climb import LOG_BOUNDS, OptimizerFunction, at_bound
@@ -131,10 +130,12 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             "by_leave_one_out": self.optimizer == "loo",
             "solver": solver,
             "n_neighbours": N_NEIGHBOURS if self.n_neighbours is None else self.n_neighbours,
-            "n_jobs": self.n_jobs,
-            "max_memory": self.max_memory,
-            "verbose": bool(self.verbose),
+            **self._resources(),
         }
+
+    def _resources(self) -> dict[str, Any]:
+        """Return those of them that a fitted model may change."""
+        return {"n_jobs": self.n_jobs, "max_memory": self.max_memory, "verbose": bool(self.verbose)}
 
     def _solver_of(self, n: int) -> str:
         """Return the solver of n rows in use."""
@@ -257,11 +258,9 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             n_factors = int(np.count_nonzero(task.varying))
             learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
             n_models += len(default_networks()) if self._averages(n) else 0
-        conditioning = 0
-        if task.solver in SOLVERS:
-            judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
-            factors = n_models * n_factors * SOLVERS[task.solver].n_bytes(n)
-            conditioning = factors + judging + ensemble_bytes(n, n_models)
+        conditioning = task.conditioning_bytes(n_models * n_factors)
+        if conditioning:
+            conditioning += ensemble_bytes(n, n_models)
         instead = "solver='neighbours', " if conditioning and self._takes_neighbours else ""
         needed = max(learning, conditioning)
         require_memory(needed, self.max_memory, f"a fit of {n:,} rows", instead)
