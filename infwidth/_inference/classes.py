@@ -169,9 +169,7 @@ class ClassMixture:
         Which classes the components know: the probability of the others is 0.
     """
 
-    def __init__(
-        self, components: Sequence[Component[ClassPosterior]], box: TrainingBox, present: np.ndarray
-    ) -> None:
+    def __init__(self, components: Sequence[Component[ClassPosterior]], box: TrainingBox, present: np.ndarray) -> None:
         self.components, self.box, self.present = components, box, present
 
     def log_proba(self, X: np.ndarray) -> np.ndarray:

@@ -56,9 +56,9 @@ class UpdatableNet(BaseInfiniteNet):
 
     def _updated(self, task: Task[Any], more: MoreRows) -> Self:
         """Condition the models in use on all rows, those of the task, the last of which are new."""
-        n, earlier = len(task.data.Y), self._mixture.components
+        n, earlier = np.count_nonzero(self._used) + len(more.y), self._mixture.components
         self._require_memory(task.updating_bytes(earlier), f"adding {len(more.y):,} rows, {n:,} in all,")
-        with blas_threads(solver_threads(n, self.n_jobs)):
+        with blas_threads(solver_threads(len(task.data.Y), self.n_jobs)):
             components = [task.updated(component) for component in earlier]
             self._set_conditioned(task, components)
             self._set_rows(task, components)
