@@ -13,6 +13,7 @@ from infwidth._inference.calibration import fit_calibration
 from infwidth._inference.mixture import Component
 from infwidth._inference.posterior import with_more_targets
 from infwidth._inference.predictive import Process
+from infwidth._inference.stacking import HeldOutClasses
 
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
@@ -68,9 +69,9 @@ class ClassPosterior:
 
     Attributes
     ----------
-    log_likelihood : float
-        Of the training classes, half of it given all other rows and half given those with other inputs. Estimated from
-        a sample of many rows.
+    held_out : HeldOutClasses
+        Log-probabilities of the training classes, half of each given all other rows and half given those with other
+        inputs. Of many rows those of a sample.
     calibration : Calibration or None
     """
 
@@ -101,7 +102,7 @@ class ClassPosterior:
         log_prior = np.log(coding.share)
         self.calibration = fit_calibration(scores, std, relative, label, weight, log_prior) if calibrated else None
         own = self._calibrate(scores, std, relative)[np.arange(len(label)), label]
-        self.log_likelihood = float(np.average(own, weights=weight) * labels.weight.sum())
+        self.held_out = HeldOutClasses(own, weight, float(labels.weight.sum()))
 
     @property
     def jitter(self) -> float:

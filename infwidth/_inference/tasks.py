@@ -22,6 +22,7 @@ from infwidth._inference.mixture import Component
 from infwidth._inference.neighbours import Members, NeighbourPosterior
 from infwidth._inference.posterior import Posterior, leave_one_out_bytes
 from infwidth._inference.predictive import Predictive, Process
+from infwidth._inference.stacking import HeldOut, HeldOutTargets, total_log_density
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import differences
@@ -49,6 +50,8 @@ class Task(ABC, Generic[Law]):
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
     solver : {"cholesky", "neighbours"}
+    solver_reason : str
+        Why it is that.
     n_neighbours : int
     n_jobs, max_memory, verbose
         As for the estimators.
@@ -62,6 +65,7 @@ class Task(ABC, Generic[Law]):
     limit: Limit
     by_leave_one_out: bool
     solver: str
+    solver_reason: str
     n_neighbours: int
     n_jobs: int | None
     max_memory: MemoryLimit
@@ -133,6 +137,10 @@ class Task(ABC, Generic[Law]):
         judging = leave_one_out_bytes(n) if self.judged_by_leave_one_out else 0
         return n_factors * SOLVERS[self.solver].n_bytes(n) + judging
 
+    def met_by(self, solver: str) -> Self:
+        """Return the same task with another solver."""
+        return replace(self, solver=solver)
+
     def relevance(self, model: Model) -> np.ndarray:
         """Return the share of each feature in the variance of the first layer over the rows: Σ_f v_f Var(x_f)."""
         data = self.datasets[model.scaling]
@@ -171,6 +179,10 @@ class Task(ABC, Generic[Law]):
         """Return how well a conditioned model explains all rows."""
 
     @abstractmethod
+    def held_out(self, posterior: Law) -> HeldOut:
+        """Return what a model predicts of rows given the others: the same rows for all models."""
+
+    @abstractmethod
     def merit(self, model: Model, evidence: float) -> float:
         """Return what models are compared by."""
 
@@ -203,12 +215,20 @@ class Regression(Task[Process]):
 
     def with_rows(self, more: Data, **options: Any) -> Self:
         """Return the task of these rows and after them others, features scaled as before; some options may change."""
-        data = self.data
-        if self.members is not None:
-            group, Y, weight = self.members
-            data = Data(data.X[group], Y, weight, np.zeros_like(Y))
-        used, members = _in_use(data.followed_by(more), self.solver)
+        used, members = _in_use(self._given.followed_by(more), self.solver)
         return replace(self, data=used, members=members, known_scalers=self.scalers, **options)
+
+    def met_by(self, solver: str) -> Self:
+        data, members = _in_use(self._given, solver)
+        return replace(self, data=data, members=members, solver=solver, known_scalers=self.scalers)
+
+    @property
+    def _given(self) -> Data:
+        """The rows, equal inputs and all."""
+        if self.members is None:
+            return self.data
+        group, Y, weight = self.members
+        return Data(self.data.X[group], Y, weight, np.zeros_like(Y))
 
     relevance_std = 1 / 2
 
@@ -234,8 +254,12 @@ class Regression(Task[Process]):
 
     def evidence(self, posterior: Process, model: Model) -> float:
         if self.judged_by_leave_one_out:
-            return float(posterior.leave_one_out_log_densities()[self.varying].sum())
+            return total_log_density(self.held_out(posterior))
         return self.log_marginal_likelihood(posterior)
+
+    def held_out(self, posterior: Process) -> HeldOutTargets:
+        y, mean, variance = (values[:, self.varying] for values in posterior.held_out())
+        return HeldOutTargets(y, mean, variance, len(self._given.Y))
 
     def log_marginal_likelihood(self, posterior: Process) -> float:
         """Return that of the targets that vary, summed over the outputs; NaN where only neighbours are known."""
@@ -331,7 +355,10 @@ class Classification(Task[ClassPosterior]):
         )
 
     def evidence(self, posterior: ClassPosterior, model: Model) -> float:
-        return posterior.log_likelihood
+        return total_log_density(posterior.held_out)
+
+    def held_out(self, posterior: ClassPosterior) -> HeldOut:
+        return posterior.held_out
 
     def merit(self, model: Model, evidence: float) -> float:
         return evidence

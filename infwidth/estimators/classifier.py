@@ -81,8 +81,8 @@ class InfiniteNetClassifier(ClassPredictions):
     solver : {"auto", "cholesky", "neighbours"}, default="auto"
         How all rows are met. "cholesky" is exact, with about 4n² bytes and n³/3 operations. "neighbours"
         conditions each prediction on its nearest training rows, in distance scaled by the input variances: any
-        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows, and takes
-        neighbours beyond.
+        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows. Beyond
+        it takes neighbours, but for up to 40,000 rows where these lose: see :class:`NNGPRegressor`.
     n_neighbours : int, optional
         Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 400. Rows with equal
         inputs count once.
@@ -127,6 +127,8 @@ class InfiniteNetClassifier(ClassPredictions):
         precision: 0 as a rule, and each step was reported in a warning.
     solver_ : {"cholesky", "neighbours"}
         The solver in use.
+    solver_reason_ : str
+        Why it is that one.
     feature_scaler_ : transformer or None
         Of ``network_``.
     n_features_in_ : int
@@ -248,6 +250,7 @@ class InfiniteNetClassifier(ClassPredictions):
         with self._monitored(X, y, n) as monitor:
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
+                task = self._settled(task, models[0])
                 conditioned = condition(models, task, average=self._averages(n))
                 self._set_learned(task, conditioned, converged)
                 self.noise_variance_ = float(conditioned.models[0].noise_variance[0])
