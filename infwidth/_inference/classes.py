@@ -166,10 +166,12 @@ class ClassMixture:
     components : list of Component
         With a ``ClassPosterior`` each, the best first; their weights sum to 1.
     box : TrainingBox
+    present : ndarray of shape (n_classes,)
+        Which classes the components know: the probability of the others is 0.
     """
 
-    def __init__(self, components: Sequence[Component[ClassPosterior]], box: TrainingBox) -> None:
-        self.components, self.box = components, box
+    def __init__(self, components: Sequence[Component[ClassPosterior]], box: TrainingBox, present: np.ndarray) -> None:
+        self.components, self.box, self.present = components, box, present
 
     def log_proba(self, X: np.ndarray) -> np.ndarray:
         """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
@@ -185,7 +187,9 @@ class ClassMixture:
         return max(part.posterior.leave_one_out_bytes() for part in self.components)
 
     def _pooled(self, log_probas: list[np.ndarray]) -> np.ndarray:
-        if len(log_probas) == 1:
-            return log_probas[0]
         weights = np.array([part.weight for part in self.components])
-        return logsumexp(np.stack(log_probas), axis=0, b=weights[:, None, None])
+        one = len(log_probas) == 1
+        pooled = log_probas[0] if one else logsumexp(np.stack(log_probas), axis=0, b=weights[:, None, None])
+        every = np.full((len(pooled), len(self.present)), -np.inf)
+        every[:, self.present] = pooled
+        return every

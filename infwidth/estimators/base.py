@@ -27,7 +27,6 @@ from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Component, Mixture
-from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.predictive import Process
 from infwidth._inference.solver_choice import AnyTask, first_choice, settled
 from infwidth._inference.tasks import Task
@@ -136,10 +135,12 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             "solver": solver,
             "solver_reason": reason,
             "n_neighbours": N_NEIGHBOURS if self.n_neighbours is None else self.n_neighbours,
-            "n_jobs": self.n_jobs,
-            "max_memory": self.max_memory,
-            "verbose": bool(self.verbose),
+            **self._resources(),
         }
+
+    def _resources(self) -> dict[str, Any]:
+        """Return those of them that a fitted model may change."""
+        return {"n_jobs": self.n_jobs, "max_memory": self.max_memory, "verbose": bool(self.verbose)}
 
     def _settled(self, task: AnyTask, model: Model) -> AnyTask:
         """Return the task with the solver that meets all rows, which with "auto" depends on what was learned."""
@@ -282,8 +283,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             return 0
         n = len(task.data.Y)
         n_models = 1 + (len(default_networks()) if self.optimizer is not None and self._averages(n) else 0)
-        judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
-        return n_models * n_factors * SOLVERS[task.solver].n_bytes(n) + judging + ensemble_bytes(n, n_models)
+        return task.conditioning_bytes(n_models * n_factors) + ensemble_bytes(n, n_models)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as scikit-learn does; those of the network need a network.
