@@ -7,7 +7,7 @@ raised to a power (1/2, or --power 1) and scaled to one norm. The kernel is that
 units, the NNGP. Its input variance is the one with the smallest leave-one-out log loss, in closed form, on the n
 training images: one factorisation for each of the grid. Seconds of fit are those of the whole grid; peak memory is that
 of fit and predict_proba beyond what the process held before. --defaults lets InfiniteNetClassifier() learn and average
-its networks.
+its networks. With --solver neighbours all 60,000 images can be learned from.
 """
 
 import argparse
@@ -24,8 +24,8 @@ SIZES = [100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
 class LeaveOneOutGrid:
     """One classifier for each input variance; the best by leave-one-out is kept."""
 
-    def __init__(self, input_variances, noise_variance):
-        self.input_variances, self.noise_variance = input_variances, noise_variance
+    def __init__(self, input_variances, noise_variance, solver):
+        self.input_variances, self.noise_variance, self.solver = input_variances, noise_variance, solver
 
     def fit(self, X, y):
         from infwidth import InfiniteNetClassifier
@@ -35,7 +35,11 @@ class LeaveOneOutGrid:
         for value in self.input_variances:
             network = MLP(1, "rbf", input_variance=value, bias_variance=1e-3)
             model = InfiniteNetClassifier(
-                network, noise_variance=self.noise_variance, optimizer=None, feature_scaling=None
+                network,
+                noise_variance=self.noise_variance,
+                optimizer=None,
+                feature_scaling=None,
+                solver=self.solver,
             ).fit(X, y)
             if best is None or model.evidence_[0] > best.evidence_[0]:
                 best = model
@@ -51,8 +55,8 @@ def classifier(args):
     if args.defaults:
         from infwidth import InfiniteNetClassifier
 
-        return InfiniteNetClassifier(random_state=0, feature_scaling=None)
-    return LeaveOneOutGrid(args.input_variances, args.noise_variance)
+        return InfiniteNetClassifier(random_state=0, feature_scaling=None, solver=args.solver)
+    return LeaveOneOutGrid(args.input_variances, args.noise_variance, args.solver)
 
 
 def rivals():
@@ -91,6 +95,7 @@ def main():
     parser.add_argument("--power", type=float, default=0.5, help="of each pixel")
     parser.add_argument("--input-variances", nargs="+", type=float, default=[2.0, 4.0, 8.0])
     parser.add_argument("--noise-variance", type=float, default=2e-3)
+    parser.add_argument("--solver", choices=["cholesky", "neighbours"], default="cholesky")
     parser.add_argument("--defaults", action="store_true", help="run InfiniteNetClassifier() instead of the grid")
     parser.add_argument("--rival", action="store_true", help="run a random forest and a support vector machine too")
     args = parser.parse_args()
