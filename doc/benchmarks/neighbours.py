@@ -3,9 +3,9 @@
     python doc/benchmarks/neighbours.py --data-dir DATA --sizes 10000 100000 1000000 --neighbours 50 150 400
 
 DATA has ``teacher.py``, which draws rows of 20 features of which 10 matter. The network is learned once, on 10,000
-rows; then it is conditioned on the first n rows. Printed are seconds of that, milliseconds of one row alone and of a row
-among all new ones, with standard deviations, the memory of the process, RMSE and the mean log density of the new targets.
-``--solver cholesky`` shows the exact ones.
+rows; then it is conditioned on the first n rows. Printed are seconds of that, milliseconds of one row alone and of a
+row among all new ones, with standard deviations, the memory of the process, RMSE and the mean log density of the new
+targets. ``--solver cholesky`` shows the exact ones.
 """
 
 import argparse
