@@ -4,7 +4,6 @@ The variables are the logarithms of the network's free variances and, last, of t
 or one for each. Every variable has a normal prior around its start; the bounds only keep the numbers in range.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -39,7 +38,7 @@ def climb(
     least_noise: float | np.ndarray = 0.0,
     center: np.ndarray | None = None,
     optimizer: OptimizerFunction | None = None,
-    deadline: float = np.inf,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> Model:
     """Return the model that a model leads to.
 
@@ -57,8 +56,8 @@ def climb(
         Its mean; None means the start.
     optimizer : callable, optional
         With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
-    deadline : float, default=inf
-        Of ``time.perf_counter``: L-BFGS-B ends there, with the best point so far.
+    in_time : callable () -> bool, optional
+        Where it returns False L-BFGS-B ends, with the best point so far.
     """
     network, noise_variance = model.network, model.noise_variance
     p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
@@ -71,7 +70,7 @@ def climb(
     cost = _cost(objective, network, precision, center, best)
     converged = True
     if optimizer is None:
-        converged = _minimize(cost, start, bounds, best, deadline)
+        converged = _minimize(cost, start, bounds, best, in_time)
     else:
         found = optimizer(cost, start, bounds)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
@@ -142,20 +141,24 @@ def _wall(theta: np.ndarray, best: dict[str, Any]) -> tuple[float, np.ndarray]:
 
 
 def _minimize(
-    cost: Callable[..., Any], start: np.ndarray, bounds: np.ndarray, best: dict[str, Any], deadline: float
+    cost: Callable[..., Any],
+    start: np.ndarray,
+    bounds: np.ndarray,
+    best: dict[str, Any],
+    in_time: Callable[[], bool],
 ) -> bool:
     """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
     options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
 
     def stop_in_time(_: np.ndarray) -> None:
-        if time.perf_counter() > deadline:
+        if not in_time():
             raise StopIteration
 
     for _ in range(MAX_RUNS):
         found = minimize(
             cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=stop_in_time
         )
-        if found.nit >= MAX_ITERATIONS or time.perf_counter() > deadline:
+        if found.nit >= MAX_ITERATIONS or not in_time():
             return False
         downhill = np.clip(found.x - found.jac, *bounds.T) - found.x
         if np.abs(downhill).max() < STEEP:

@@ -15,6 +15,7 @@ Networks are compared by their merit: their evidence less one for each learned v
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -29,7 +30,7 @@ from infwidth._learning.evidence import EvidenceFunction
 from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.callbacks import Monitor
-from infwidth._runtime.threads import thread_count
+from infwidth._runtime.threads import side_by_side, thread_count
 from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
@@ -176,7 +177,8 @@ class Search:
         groups = self._groups(models[0], n_rows)
         judged: list[tuple[float, Model]] = []
         for model in models:
-            objective = self._objective([self.datasets[model.scaling].take(rows) for rows in groups])
+            datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
+            objective = self._objective(datasets, n_jobs=self.task.n_jobs)
             try:
                 evidence = objective.evaluate(model.network, model.noise_variance)[0]
             except (LinAlgError, NotFiniteError):
@@ -212,17 +214,38 @@ class Search:
         if not models:
             return []
         groups = self._groups(models[0], min(n_rows, self.n_rows))
+        starts = [[model, *(_around(model, self.random_state) for _ in range(n_restarts))] for model in models]
+        n_threads = self._threads_of_climbs(len(models), groups)
+
+        def best(place: int) -> Model | None:
+            model = models[place]
+            if time.perf_counter() > self.deadline and (place or np.isfinite(model.evidence)):
+                return None
+            datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
+            objective = self._objective(datasets, evidence, 1 if n_threads > 1 else self.task.n_jobs)
+            return self._best_climb(objective, starts[place], resume)
+
         improved: list[Model] = []
-        for model in models:
-            if time.perf_counter() > self.deadline and (improved or np.isfinite(model.evidence)):
-                self.in_time = False
-                break
-            with self.monitor.task(f"learn {model.network}"):
-                datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
-                improved.append(self._best_climb(self._objective(datasets, evidence), model, n_restarts, resume))
-            total, found = sum(map(len, groups)), improved[-1]
-            self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {total} rows")
+        climbs = side_by_side(best, range(len(models)), n_threads, self._end)
+        with closing(climbs):  # type: ignore[type-var]  # a generator
+            for model in models:
+                with self.monitor.task(f"learn {model.network}"):
+                    found = next(climbs)
+                if found is None:
+                    self.in_time = False
+                    break
+                improved.append(found)
+                self.monitor.report(f"{found.network}: evidence {found.evidence:.2f} of {sum(map(len, groups))} rows")
         return sorted(improved, key=merit, reverse=True)
+
+    def _threads_of_climbs(self, n_models: int, groups: list[np.ndarray]) -> int:
+        """Return how many climbs go on at a time: on parts of the rows, or with an optimizer of the user, one."""
+        one = len(groups) > 1 or self.settings.optimizer is not None
+        return 1 if one else min(n_models, thread_count(self.task.n_jobs))
+
+    def _end(self) -> None:
+        """Let climbs end at their next step."""
+        self.deadline = -np.inf
 
     def _groups(self, model: Model, n_rows: int) -> list[np.ndarray]:
         """Return the rows of each part, about ``n_rows`` in all; the model says which rows are neighbours."""
@@ -233,13 +256,14 @@ class Search:
         n_leaves = min(len(found), -(-n_rows // len(found[0])))
         return [found[leaf] for leaf in self.random_state.permutation(len(found))[:n_leaves]]
 
-    def _objective(self, datasets: list[Data], evidence: EvidenceFunction | None = None) -> Objective:
-        return Objective(datasets, self.task.limit, evidence or self.task.learned_by, self.task.n_jobs)
+    def _objective(
+        self, datasets: list[Data], evidence: EvidenceFunction | None = None, n_jobs: int | None = None
+    ) -> Objective:
+        return Objective(datasets, self.task.limit, evidence or self.task.learned_by, n_jobs)
 
-    def _best_climb(self, objective: Objective, start: Model, n_restarts: int, resume: bool) -> Model:
-        """Climb from the start, and from random models around it; return the best."""
+    def _best_climb(self, objective: Objective, starts: list[Model], resume: bool) -> Model:
+        """Climb from the starts; return the best."""
         settings = self.settings
-        starts = [start, *(_around(start, self.random_state) for _ in range(n_restarts))]
         climbs = [
             climb(
                 objective,
@@ -247,9 +271,9 @@ class Search:
                 prior_std=settings.prior_std,
                 relevance_std=self.task.relevance_std,
                 least_noise=self.least_noise,
-                center=start.center if resume else None,
+                center=model.center if resume else None,
                 optimizer=settings.optimizer,
-                deadline=self.deadline,
+                in_time=lambda: time.perf_counter() <= self.deadline,
             )
             for model in starts
         ]

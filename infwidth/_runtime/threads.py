@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from numbers import Integral
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 SMALL = 600  # rows of a matrix that one thread factors
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 def thread_count(n_jobs: int | None = None) -> int:
@@ -61,10 +63,31 @@ def for_each(function: Callable[[Item], object], items: Iterable[Item], n_thread
         work()
         return
     with ThreadPoolExecutor(n_helpers) as pool:
-        helpers = [pool.submit(work) for _ in range(n_helpers)]
+        helpers = [pool.submit(copy_context().run, work) for _ in range(n_helpers)]
         work()
         for helper in helpers:
             helper.result()
+
+
+def side_by_side(
+    function: Callable[[Item], Found], items: Iterable[Item], n_threads: int, interrupt: Callable[[], object]
+) -> Iterator[Found]:
+    """Yield ``function(item)`` for all items, in their order, with ``n_threads`` of them at work at a time.
+
+    Where an exception ends this, or the iterator is closed, ``interrupt`` is called if the function is still at work,
+    and is to end it early.
+    """
+    if n_threads <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        futures = [pool.submit(copy_context().run, function, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            if not all([future.cancel() or future.done() for future in futures]):
+                interrupt()
 
 
 class _BlasLimits:

@@ -8,7 +8,7 @@ from learning_cases import NETWORK, X, fit_counted, y
 from sklearn.exceptions import ConvergenceWarning
 
 from infwidth import NNGPRegressor
-from infwidth._learning import climb, search
+from infwidth._learning import search
 
 # --- a limit of time
 
@@ -22,8 +22,7 @@ def clock(monkeypatch):
         looks.count += 1
         return float(looks.count)
 
-    for module in (climb, search):
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr(search, "time", SimpleNamespace(perf_counter=perf_counter))
     return looks
 
 
