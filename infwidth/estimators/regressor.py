@@ -239,7 +239,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         """
         X = self._new_inputs(X)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        self._require_memory(self._mixture.joint_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
+        self._require_memory(self._mixture.sampling_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
         with blas_threads(thread_count(self.n_jobs)):
             samples = self._mixture.sample(X, n_samples, rng, include_noise)
         samples = samples * self.y_std_[:, None] + self.y_mean_[:, None]
