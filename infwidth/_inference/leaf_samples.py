@@ -2,7 +2,8 @@
 
 A value that was drawn is no observation: its law was that given its own neighbours, which a leaf elsewhere contradicts
 a little. A smooth process carries such contradictions far, and enlarges them. So what was drawn counts as if it had
-noise, the more the farther away it is, and beyond the reach of the neighbours it does not count.
+noise, the more the farther away it is, and beyond the reach of the neighbours it does not count. Variances stay those
+of a leaf given its training rows.
 """
 
 from collections.abc import Sequence
@@ -161,12 +162,13 @@ class LeafSampler:
             half_solve(ROUTINES, A, targets)
             mean, covariance = half @ targets.T, prior - half @ half.T
             variance = at_least_rounding(np.diag(covariance), source.diagonal(rows))
-            doubt = np.concatenate([variance[:k] * share / (1.0 - share), np.zeros(len(leaf.asked))])
-            np.fill_diagonal(covariance, variance + doubt + self._nugget[places])
+            doubt = variance[:k] * share / (1.0 - share)  # its part of what is known is drawn anew
+            np.fill_diagonal(covariance, variance + self._nugget[places])
+            covariance[np.diag_indices(k)] += doubt
             weights = _weights(covariance, k)
             law.offsets.append(mean[k:] - weights @ mean[:k])
             law.weights.append(weights)
-            law.roots.append(root(covariance[k:, k:] - weights @ covariance[:k, k:]))
+            law.roots.append(root(covariance[k:, k:] - weights @ covariance[:k, k:] + (weights * doubt) @ weights.T))
             law = law._replace(jitter=max(law.jitter, jitter))
         return law
 

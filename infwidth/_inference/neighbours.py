@@ -156,8 +156,15 @@ class NeighbourPosterior(JointSamples):
 
     def sampler(self, new: Rows) -> LeafSampler:
         """Return what draws samples at new rows, no two of which are equal."""
-        numbers = {"n_neighbours": self.n_neighbours, "unit": self._unit}
-        return LeafSampler(self.source, self.index, self._conditions, self.groups.outputs, new=new, **numbers)
+        return LeafSampler(
+            self.source,
+            self.index,
+            self._conditions,
+            self.groups.outputs,
+            n_neighbours=self.n_neighbours,
+            unit=self._unit,
+            new=new,
+        )
 
     def leave_one_out(self, n_rows: int | None = None, *, free_mean: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the function at each row given the others, shape (n_samples, n_outputs) each.

@@ -46,9 +46,8 @@ def _cheapest(X: np.ndarray, rows: np.ndarray, found: np.ndarray, n_more: int) -
     """Return the cost of the cheapest leaves of some rows, and those: one for all, or those of both halves."""
     given = np.unique(found[rows])
     together = _cost(len(given) + n_more, len(rows))
-    if len(rows) == 1 or together <= 2.0 * _cost(
-        found.shape[1] + n_more, len(rows) / 2
-    ):  # halves cost as much at least
+    least_apart = 2.0 * _cost(found.shape[1] + n_more, len(rows) / 2)
+    if len(rows) == 1 or together <= least_apart:
         return together, [(rows, given)]
     parts = [_cheapest(X, half, found, n_more) for half in halves(X, rows)]
     apart = sum(cost for cost, _ in parts)

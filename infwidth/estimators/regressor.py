@@ -225,6 +225,9 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     ) -> np.ndarray:
         """Draw joint samples of new observations, or of the function itself, from the posterior.
 
+        The covariance matrix of all rows is formed, so these should be some thousands at most; with
+        ``solver="neighbours"`` there may be any number.
+
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
