@@ -23,7 +23,7 @@ def given_neighbours(kind=NNGPRegressor, network=NETWORK, **options):
 
 
 def law_of(model, inputs):
-    """The mean, shape (m, n_outputs), and the covariance of each output, from the map of standard normals to samples."""
+    """The mean, shape (m, n_outputs), and the covariance of each output: those of the map of normals to samples."""
     posterior, new = model._mixture.components[0].posterior, model._mixture.components[0].scaled(inputs)
     m, n_outputs = len(new), posterior.Y.shape[1]
     normals = np.zeros((m, n_outputs, m + 1))

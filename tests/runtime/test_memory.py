@@ -126,7 +126,8 @@ def test_samples_given_neighbours(m, target):
     model.sample_y(NEW[:m], 50)  # code is compiled
     needed = bytes_named_by(lambda: model.set_params(max_memory=1).sample_y(NEW[:m], 50))
     assert peak_bytes(lambda: model.set_params(max_memory=None).sample_y(NEW[:m], 50)) <= needed + SMALL
-    assert needed < 2**26
+    samples = 8 * len(model.y_std_) * 50
+    assert model._mixture.sampling_bytes(10**6, 50) <= 5 * 10**6 * samples + 2**27
 
 
 @pytest.mark.parametrize("ask", FREE)
