@@ -29,6 +29,7 @@ latent = nngp.predict(X, return_cov=True)[1].diagonal() - nngp.predict_std(X) **
 draws = nngp.sample_y(X, n_samples=3, random_state=0).mean(axis=1)
 stages = [stage.sum() + spread.sum() for stage, spread in ntk.staged_predict(X, [1.0, 2.0], return_std=True)]
 classifier = InfiniteNetClassifier(optimizer=None).fit(X.tolist(), y > 0, sample_weight=np.ones(30))
+classifier = classifier.partial_fit(X, y > 0, classes=[False, True]).partial_fit(X, y > 0, sample_weight=np.ones(30))
 log_loss = -np.log(classifier.predict_proba(X)[:, 1]).mean()
 slope = nngp.log_marginal_likelihood(eval_gradient=True)[1]
 score: float = crps(y, mean, std) + nngp.log_marginal_likelihood() + neg_crps_scorer(nngp, X, y)

@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from infwidth._runtime.threads import for_each
 
-def leaves(X: np.ndarray, size: int) -> list[np.ndarray]:
+
+def leaves(X: np.ndarray, size: int, n_threads: int = 1) -> list[np.ndarray]:
     """Halve the rows at the median of the widest feature, again and again, down to leaves of at most ``size`` rows.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
     size : int
+    n_threads : int, default=1
 
     Returns
     -------
@@ -18,8 +21,19 @@ def leaves(X: np.ndarray, size: int) -> list[np.ndarray]:
     """
     found = [np.arange(len(X))]
     while len(found[0]) > size:
-        found = [half for rows in found for half in halves(X, rows)]
+        found = halved(X, found, n_threads)
     return [np.sort(rows) for rows in found]
+
+
+def halved(X: np.ndarray, wholes: list[np.ndarray], n_threads: int) -> list[np.ndarray]:
+    """Return the halves of all, in the same order."""
+    found = 2 * wholes  # to be overwritten
+
+    def halve(place: int) -> None:
+        found[2 * place : 2 * place + 2] = halves(X, wholes[place])
+
+    for_each(halve, range(len(wholes)), n_threads)
+    return found
 
 
 def halves(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

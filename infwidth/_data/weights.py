@@ -54,7 +54,9 @@ def row_noise(noise_variance: float, weight: np.ndarray) -> np.ndarray:
 def class_weights(kind: ClassWeight, classes: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return what ``class_weight`` multiplies the weights of rows with classes ``classes[label]`` by."""
     if isinstance(kind, str) and kind == "balanced":
-        factor = weight.sum() / (len(classes) * np.bincount(label, weight))
+        present, place = np.unique(label, return_inverse=True)
+        factor = np.ones(len(classes))
+        factor[present] = weight.sum() / (len(present) * np.bincount(place, weight))
     else:
         factor = compute_class_weight(kind, classes=classes, y=classes[label])
     if not np.all((factor > 0) & np.isfinite(factor)):

@@ -13,6 +13,7 @@ from infwidth._inference.calibration import fit_calibration
 from infwidth._inference.mixture import Component
 from infwidth._inference.posterior import with_more_targets
 from infwidth._inference.predictive import Process
+from infwidth._inference.stacking import HeldOutClasses
 
 LEAST_VARIANCE = 1e-12  # of an observation, in units of the mean over the training rows: it can be 0 without noise
 
@@ -68,9 +69,9 @@ class ClassPosterior:
 
     Attributes
     ----------
-    log_likelihood : float
-        Of the training classes, half of it given all other rows and half given those with other inputs. Estimated from
-        a sample of many rows.
+    held_out : HeldOutClasses
+        Log-probabilities of the training classes, half of each given all other rows and half given those with other
+        inputs. Of many rows those of a sample.
     calibration : Calibration or None
     """
 
@@ -101,7 +102,7 @@ class ClassPosterior:
         log_prior = np.log(coding.share)
         self.calibration = fit_calibration(scores, std, relative, label, weight, log_prior) if calibrated else None
         own = self._calibrate(scores, std, relative)[np.arange(len(label)), label]
-        self.log_likelihood = float(np.average(own, weights=weight) * labels.weight.sum())
+        self.held_out = HeldOutClasses(own, weight, float(labels.weight.sum()))
 
     @property
     def jitter(self) -> float:
@@ -165,10 +166,12 @@ class ClassMixture:
     components : list of Component
         With a ``ClassPosterior`` each, the best first; their weights sum to 1.
     box : TrainingBox
+    present : ndarray of shape (n_classes,)
+        Which classes the components know: the probability of the others is 0.
     """
 
-    def __init__(self, components: Sequence[Component[ClassPosterior]], box: TrainingBox) -> None:
-        self.components, self.box = components, box
+    def __init__(self, components: Sequence[Component[ClassPosterior]], box: TrainingBox, present: np.ndarray) -> None:
+        self.components, self.box, self.present = components, box, present
 
     def log_proba(self, X: np.ndarray) -> np.ndarray:
         """Return log-probabilities of the classes at new inputs, shape (m, n_classes)."""
@@ -184,7 +187,9 @@ class ClassMixture:
         return max(part.posterior.leave_one_out_bytes() for part in self.components)
 
     def _pooled(self, log_probas: list[np.ndarray]) -> np.ndarray:
-        if len(log_probas) == 1:
-            return log_probas[0]
         weights = np.array([part.weight for part in self.components])
-        return logsumexp(np.stack(log_probas), axis=0, b=weights[:, None, None])
+        one = len(log_probas) == 1
+        pooled = log_probas[0] if one else logsumexp(np.stack(log_probas), axis=0, b=weights[:, None, None])
+        every = np.full((len(pooled), len(self.present)), -np.inf)
+        every[:, self.present] = pooled
+        return every

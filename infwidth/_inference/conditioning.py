@@ -1,11 +1,12 @@
-"""Learned models meet all rows, and are weighed by their evidence of them."""
+"""Learned models meet all rows, and are weighed by their evidence of them, or by what their average predicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from infwidth._inference.mixture import Component
+from infwidth._inference.stacking import HeldOut, stacking_weights, total_log_density
 from infwidth._inference.tasks import Task
 from infwidth._learning.model import Model
 
@@ -41,8 +42,10 @@ def condition(models: Sequence[Model], task: Task[Law], *, average: bool) -> Con
     task : Task
     average : bool
         Whether to keep the best with each network whose weight matters (maths 6.16), or the best of all alone; then one
-        posterior is in memory at a time.
+        posterior is in memory at a time. Given neighbours, models are stacked.
     """
+    if task.solver == "neighbours":
+        return _stacked(models, task)
     evidence, merits = np.empty((2, len(models)))
     posteriors: dict[int, Law] = {}
     for number, model in reversed(list(enumerate(models))):  # the most promising last, whose posterior stays
@@ -60,6 +63,34 @@ def condition(models: Sequence[Model], task: Task[Law], *, average: bool) -> Con
     if not average and order[0] not in posteriors:
         posteriors.clear()
         posteriors[order[0]] = task.posterior(models[order[0]])
+    return _ordered(order, models, evidence, weights, posteriors, task)
+
+
+def _stacked(models: Sequence[Model], task: Task[Law]) -> Conditioned[Law]:
+    """Weigh models by the log density that their average gives to each row given the others (maths 6.22)."""
+    found: dict[int, HeldOut] = {}
+    posteriors: dict[int, Law] = {}
+    for number, model in reversed(list(enumerate(models))):
+        posteriors.clear()  # one at a time: few of them are kept
+        posteriors[number] = task.posterior(model)
+        found[number] = task.held_out(posteriors[number])
+    parts = [found[number] for number in range(len(models))]
+    evidence, weights = np.array([total_log_density(part) for part in parts]), stacking_weights(parts)
+    order = np.lexsort((-evidence, -weights))
+    for number, model in enumerate(models):
+        if weights[number] > 0 and number not in posteriors:
+            posteriors[number] = task.posterior(model)
+    return _ordered(order, models, evidence, weights, posteriors, task)
+
+
+def _ordered(
+    order: np.ndarray,
+    models: Sequence[Model],
+    evidence: np.ndarray,
+    weights: np.ndarray,
+    posteriors: Mapping[int, Law],
+    task: Task[Law],
+) -> Conditioned[Law]:
     components = [
         Component(weights[number], models[number], task.scalers[models[number].scaling], posteriors[number])
         for number in order

@@ -178,11 +178,11 @@ class LeafSampler:
     def _near(self, leaf: Leaf) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest rows drawn before, within reach of the leaf, and their squared distances.
 
-        The unit of distance of a row of the leaf is that of its farthest neighbour: the reach. Where neighbours are all
-        training rows nothing is out of reach, and all distances are 0.
+        The unit of distance of a row of the leaf is that of its farthest neighbour: the reach. Where all training rows
+        and all rows drawn before are given, nothing is out of reach, and all distances are 0.
         """
         own, reach = self._points[leaf.asked], np.full(len(leaf.asked), np.inf)
-        if self.n_neighbours < self.source.n:
+        if self.n_neighbours < max(self.source.n, len(leaf.before)):
             squared = cdist(own, self.source.own.inputs[leaf.given][:, self.index.features], "sqeuclidean")
             reach = np.partition(squared, self.n_neighbours - 1, axis=1)[:, self.n_neighbours - 1]
         scale = np.maximum(reach, np.finfo(float).tiny)[:, None]

@@ -129,9 +129,19 @@ class Mixture:
         self, latent: Sequence[tuple[np.ndarray, np.ndarray]], include_noise: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pool means and variances of the latent functions, shape (m, n_outputs) each."""
-        mean = sum_of(c.weight * part[0] for c, part in zip(self.components, latent, strict=True))
-        variance = np.zeros_like(mean)
-        for component, (own_mean, own) in zip(self.components, latent, strict=True):
-            total = own + include_noise * component.noise_variance
-            variance += component.weight * (total + (own_mean - mean) ** 2)
-        return mean, variance
+        observed = [
+            (mean, variance + include_noise * component.noise_variance)
+            for component, (mean, variance) in zip(self.components, latent, strict=True)
+        ]
+        return moments_of_average(observed, self.weights)
+
+
+def moments_of_average(
+    moments: Sequence[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of a mixture, given those of its parts (maths 6.16)."""
+    mean = sum_of(weight * own for weight, (own, _) in zip(weights, moments, strict=True))
+    variance = np.zeros_like(mean)
+    for weight, (own_mean, own) in zip(weights, moments, strict=True):
+        variance += weight * (own + (own_mean - mean) ** 2)
+    return mean, variance

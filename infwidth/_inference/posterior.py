@@ -149,11 +149,10 @@ class Posterior(JointSamples):
         mean, variance = map(np.concatenate, zip(*parts, strict=True))
         return without_own_target(mean, variance, self.Y[places], self.noise[places][:, self.groups.group])
 
-    def leave_one_out_log_densities(self) -> np.ndarray:
-        """Return log densities of targets given the others, summed for each output, shape (n_outputs,) (RW 5.10)."""
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return targets, and mean and variance of each given the others (RW 5.12), shape (n, n_outputs) each."""
         mean, variance = self.leave_one_out(free_mean=True)
-        total = variance + self.noise[:, self.groups.group]
-        return -0.5 * np.sum((self.Y - mean) ** 2 / total + np.log(2.0 * np.pi * total), axis=0)
+        return self.Y, mean, variance + self.noise[:, self.groups.group]
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Return the mean at new inputs, shape (m, n_outputs) (RW 2.25)."""
@@ -213,6 +212,11 @@ class Posterior(JointSamples):
     def _copies(self, blocks: Blocks) -> Iterator[Blocks]:
         """Yield blocks that may be overwritten, for each factor."""
         return copies(blocks, len(self.factors))
+
+
+def log_normal(error: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return the log densities of errors with mean 0."""
+    return -0.5 * (error**2 / variance + np.log(2.0 * np.pi * variance))
 
 
 def without_own_target(

@@ -72,5 +72,8 @@ class Process(Predictive, Protocol):
     def leave_one_out(self, n_rows: int | None = None, *, free_mean: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return the same; of the last rows, and with an unknown mean of the targets, where that is asked for."""
 
-    def leave_one_out_log_densities(self) -> np.ndarray:
-        """Return log densities of targets given the others, summed for each output, shape (n_outputs,)."""
+    def held_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return targets, and mean and variance of each given the others, shape (n, n_outputs) each.
+
+        The mean of the targets is not known. Where neighbours are given, a sample stands for many rows.
+        """

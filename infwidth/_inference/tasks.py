@@ -1,6 +1,7 @@
 """What a table asks of a process: rows with each scaling of the features, how models meet them and are judged."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -11,16 +12,21 @@ from sklearn.preprocessing import StandardScaler
 from infwidth._data.box import TrainingBox
 from infwidth._data.coding import ClassCoding
 from infwidth._data.data import Data
+from infwidth._data.labelled import Labelled
 from infwidth._data.scaling import FeatureScaling, Scaler, feature_scalers, transform
 from infwidth._data.targets import informative_share, least_noise
+from infwidth._data.weights import ClassWeight, class_weights
 from infwidth._engine.engine import KernelEngine, Limit, ProgramSource
 from infwidth._inference.classes import ClassPosterior, Labels
+from infwidth._inference.mixture import Component
 from infwidth._inference.neighbours import Members, NeighbourPosterior
-from infwidth._inference.posterior import Posterior
-from infwidth._inference.predictive import Process
+from infwidth._inference.posterior import Posterior, leave_one_out_bytes
+from infwidth._inference.predictive import Predictive, Process
+from infwidth._inference.stacking import HeldOut, HeldOutTargets, total_log_density
 from infwidth._learning.evidence import EvidenceFunction, leave_one_out_density, log_marginal_likelihood
 from infwidth._learning.model import Model, merit
 from infwidth._learning.objective import differences
+from infwidth._linalg.solvers import SOLVERS
 from infwidth._runtime.memory import MemoryLimit
 
 CALIBRATION_ROWS = 2000  # at least, where there are as many
@@ -44,6 +50,8 @@ class Task(ABC, Generic[Law]):
     by_leave_one_out : bool
         Whether variances are learned by leave-one-out densities, else by marginal likelihood.
     solver : {"cholesky", "neighbours"}
+    solver_reason : str
+        Why it is that.
     n_neighbours : int
     n_jobs, max_memory, verbose
         As for the estimators.
@@ -57,6 +65,7 @@ class Task(ABC, Generic[Law]):
     limit: Limit
     by_leave_one_out: bool
     solver: str
+    solver_reason: str
     n_neighbours: int
     n_jobs: int | None
     max_memory: MemoryLimit
@@ -120,6 +129,18 @@ class Task(ABC, Generic[Law]):
             earlier=cast("Posterior | None", earlier),  # by the same solver
         )
 
+    def conditioning_bytes(self, n_factors: int) -> int:
+        """Return the most bytes that so many factors take, and what judges them; 0 where neighbours are looked for."""
+        if self.solver not in SOLVERS:
+            return 0
+        n = len(self.data.Y)
+        judging = leave_one_out_bytes(n) if self.judged_by_leave_one_out else 0
+        return n_factors * SOLVERS[self.solver].n_bytes(n) + judging
+
+    def met_by(self, solver: str) -> Self:
+        """Return the same task with another solver."""
+        return replace(self, solver=solver)
+
     def relevance(self, model: Model) -> np.ndarray:
         """Return the share of each feature in the variance of the first layer over the rows: Σ_f v_f Var(x_f)."""
         data = self.datasets[model.scaling]
@@ -158,8 +179,20 @@ class Task(ABC, Generic[Law]):
         """Return how well a conditioned model explains all rows."""
 
     @abstractmethod
+    def held_out(self, posterior: Law) -> HeldOut:
+        """Return what a model predicts of rows given the others: the same rows for all models."""
+
+    @abstractmethod
     def merit(self, model: Model, evidence: float) -> float:
         """Return what models are compared by."""
+
+    @abstractmethod
+    def updated(self, component: Component[Any]) -> Component[Law]:
+        """Return a component given all rows, where it was given the first of them before."""
+
+    @abstractmethod
+    def updating_bytes(self, components: Sequence[Component[Any]]) -> int:
+        """Return the most bytes that this takes for several, besides what they have."""
 
 
 @dataclass(frozen=True)
@@ -182,12 +215,20 @@ class Regression(Task[Process]):
 
     def with_rows(self, more: Data, **options: Any) -> Self:
         """Return the task of these rows and after them others, features scaled as before; some options may change."""
-        data = self.data
-        if self.members is not None:
-            group, Y, weight = self.members
-            data = Data(data.X[group], Y, weight, np.zeros_like(Y))
-        used, members = _in_use(data.followed_by(more), self.solver)
+        used, members = _in_use(self._given.followed_by(more), self.solver)
         return replace(self, data=used, members=members, known_scalers=self.scalers, **options)
+
+    def met_by(self, solver: str) -> Self:
+        data, members = _in_use(self._given, solver)
+        return replace(self, data=data, members=members, solver=solver, known_scalers=self.scalers)
+
+    @property
+    def _given(self) -> Data:
+        """The rows, equal inputs and all."""
+        if self.members is None:
+            return self.data
+        group, Y, weight = self.members
+        return Data(self.data.X[group], Y, weight, np.zeros_like(Y))
 
     relevance_std = 1 / 2
 
@@ -213,8 +254,12 @@ class Regression(Task[Process]):
 
     def evidence(self, posterior: Process, model: Model) -> float:
         if self.judged_by_leave_one_out:
-            return float(posterior.leave_one_out_log_densities()[self.varying].sum())
+            return total_log_density(self.held_out(posterior))
         return self.log_marginal_likelihood(posterior)
+
+    def held_out(self, posterior: Process) -> HeldOutTargets:
+        y, mean, variance = (values[:, self.varying] for values in posterior.held_out())
+        return HeldOutTargets(y, mean, variance, len(self._given.Y))
 
     def log_marginal_likelihood(self, posterior: Process) -> float:
         """Return that of the targets that vary, summed over the outputs; NaN where only neighbours are known."""
@@ -225,6 +270,13 @@ class Regression(Task[Process]):
 
     def merit(self, model: Model, evidence: float) -> float:
         return merit(model, evidence)
+
+    def updated(self, component: Component[Predictive]) -> Component[Process]:
+        process = self.process(component.model, component.posterior.process)
+        return Component(component.weight, component.model, component.scaler, process)
+
+    def updating_bytes(self, components: Sequence[Component[Predictive]]) -> int:
+        return sum(component.posterior.appending_bytes(len(self.data.Y)) for component in components)
 
 
 def _in_use(data: Data, solver: str) -> tuple[Data, Members | None]:
@@ -241,26 +293,40 @@ class Classification(Task[ClassPosterior]):
 
     Attributes
     ----------
+    rows : Labelled
+        The rows as they were given.
     coding : ClassCoding
+        Of the classes that have rows, as are the labels.
     labels : Labels
     box : TrainingBox
     calibrated : bool
     """
 
+    rows: Labelled
     coding: ClassCoding
     labels: Labels
     box: TrainingBox
     calibrated: bool
 
     @classmethod
-    def of(cls, X: np.ndarray, label: np.ndarray, weight: np.ndarray, class_weight: np.ndarray, **options: Any) -> Self:
-        """Return the task of rows with classes, 0 to n_classes - 1, given their weights and those of their classes."""
-        one, weight = np.minimum(weight, 1.0) * class_weight, weight * class_weight
-        coding = ClassCoding.of(label, weight)
-        data, group = Data(X, coding.targets(label), weight, np.zeros((len(weight), 1))).merged()
-        order = np.random.RandomState(0).permutation(len(data.Y))
-        labels = Labels.of(label, weight, one, np.argsort(order)[group])
-        return cls(data.take(order), coding=coding, labels=labels, box=TrainingBox(X, weight), **options)
+    def of(cls, X: np.ndarray, rows: Labelled, class_weight: ClassWeight, **options: Any) -> Self:
+        """Return the task of rows with classes."""
+        return cls(rows=rows, **_coded(X, rows, class_weight), **options)
+
+    def with_rows(self, X: np.ndarray, rows: Labelled, class_weight: ClassWeight, **options: Any) -> Self:
+        """Return the task of these rows and after them others, features scaled as before; some options may change.
+
+        X has the inputs of the others, ``rows`` are all of them.
+        """
+        coded = _coded(np.concatenate([self.data.X[self.labels.group], X]), rows, class_weight)
+        return replace(self, rows=rows, known_scalers=self.scalers, **coded, **options)
+
+    @property
+    def class_prior(self) -> np.ndarray:
+        """Share of each class, shape (n_classes,): 0 for those without rows."""
+        prior = np.zeros(len(self.rows.classes))
+        prior[self.rows.present] = self.coding.share
+        return prior
 
     relevance_std = 1 / 8  # classes say less about each feature than numbers do
     refines = False
@@ -289,7 +355,28 @@ class Classification(Task[ClassPosterior]):
         )
 
     def evidence(self, posterior: ClassPosterior, model: Model) -> float:
-        return posterior.log_likelihood
+        return total_log_density(posterior.held_out)
+
+    def held_out(self, posterior: ClassPosterior) -> HeldOut:
+        return posterior.held_out
 
     def merit(self, model: Model, evidence: float) -> float:
         return evidence
+
+    def updated(self, component: Component[ClassPosterior]) -> Component[ClassPosterior]:
+        return replace(component, posterior=self.posterior(component.model))
+
+    def updating_bytes(self, components: Sequence[Component[ClassPosterior]]) -> int:
+        return self.conditioning_bytes(len(components))
+
+
+def _coded(X: np.ndarray, rows: Labelled, class_weight: ClassWeight) -> dict[str, Any]:
+    """Return the parts of a task that follow from its rows."""
+    factor = class_weights(class_weight, rows.classes, rows.label, rows.weight)
+    one, weight = np.minimum(rows.weight, 1.0) * factor, rows.weight * factor
+    label = (np.cumsum(rows.present) - 1)[rows.label]  # among the classes that have rows
+    coding = ClassCoding.of(label, weight)
+    data, group = Data(X, coding.targets(label), weight, np.zeros((len(weight), 1))).merged()
+    order = np.random.RandomState(0).permutation(len(data.Y))
+    labels = Labels.of(label, weight, one, np.argsort(order)[group])
+    return {"data": data.take(order), "coding": coding, "labels": labels, "box": TrainingBox(X, weight)}

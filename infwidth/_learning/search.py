@@ -189,14 +189,15 @@ class Search:
         return self._refined(models, resume=True) or models
 
     def _refined(self, models: list[Model], *, resume: bool = False) -> list[Model]:
-        """Return the models improved on as many rows as are asked for; the best also by what judges it in the end.
+        """Return the models improved on as many rows as are asked for; each also by what judges it in the end.
 
         That is robust where the network is wrong, and evidence where it is right: which is better is seen then.
         """
-        refined, judged_by = self.improve(models, self.n_rows, resume=resume), self.task.judged_by
+        judged_by = self.task.judged_by
         if judged_by is self.task.learned_by:
-            return refined
-        return [*refined, *self.improve(refined[:1], self.n_rows, evidence=judged_by)]
+            return self.improve(models, self.n_rows, resume=resume)
+        refined = self.improve(_best_scalings(models) if resume else models, self.n_rows, resume=resume)
+        return [*refined, *self.improve(refined, self.n_rows, evidence=judged_by)]
 
     def improve(
         self,

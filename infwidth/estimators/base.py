@@ -27,8 +27,8 @@ from infwidth._engine.engine import Limit
 from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Component, Mixture
-from infwidth._inference.posterior import leave_one_out_bytes
 from infwidth._inference.predictive import Process
+from infwidth._inference.solver_choice import AnyTask, first_choice, settled
 from infwidth._inference.tasks import Task
 from infwidth._learning.climb import LOG_BOUNDS, OptimizerFunction, at_bound
 from infwidth._learning.model import Model
@@ -50,7 +50,6 @@ Seed = int | np.random.RandomState | None
 
 OPTIMIZERS = ("lml", "loo", None)
 SOLVER_NAMES = ("auto", *SOLVERS, "neighbours")
-EXACT_ROWS = 15_000  # at most, with solver="auto"
 N_NEIGHBOURS = 400  # where none is given
 AVERAGED_ROWS = 2000  # at most: several posteriors are in memory then
 ROW_NOISE = "For noise variances s of single rows, fit with sample_weight=s.mean() / s."
@@ -107,6 +106,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
     feature_relevance_: np.ndarray
     jitter_: float
     solver_: str
+    solver_reason_: str
     converged_: bool
 
     _mixture: Mixture | ClassMixture  # what predicts, once it is there
@@ -119,7 +119,10 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
     def _task_options(self, n: int) -> dict[str, Any]:
         """Return what tasks of n rows in use take of the parameters."""
-        solver = self._solver_of(n)
+        if self.solver == "auto":
+            solver, reason = first_choice(n, takes_neighbours=self._takes_neighbours)
+        else:
+            solver, reason = self.solver, "as given"
         if solver == "neighbours" and self.n_neighbours is not None and self.n_neighbours > n:
             raise ValueError(
                 f"n_neighbours={self.n_neighbours} is more than the {n:,} rows in use: give at most as many, or None."
@@ -130,17 +133,25 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
             "limit": self._limit,
             "by_leave_one_out": self.optimizer == "loo",
             "solver": solver,
+            "solver_reason": reason,
             "n_neighbours": N_NEIGHBOURS if self.n_neighbours is None else self.n_neighbours,
-            "n_jobs": self.n_jobs,
-            "max_memory": self.max_memory,
-            "verbose": bool(self.verbose),
+            **self._resources(),
         }
 
-    def _solver_of(self, n: int) -> str:
-        """Return the solver of n rows in use."""
-        if self.solver == "auto":
-            return "neighbours" if n > EXACT_ROWS and self._takes_neighbours else "cholesky"
-        return self.solver
+    def _resources(self) -> dict[str, Any]:
+        """Return those of them that a fitted model may change."""
+        return {"n_jobs": self.n_jobs, "max_memory": self.max_memory, "verbose": bool(self.verbose)}
+
+    def _settled(self, task: AnyTask, model: Model) -> AnyTask:
+        """Return the task with the solver that meets all rows, which with "auto" depends on what was learned."""
+        if self.solver != "auto" or task.solver != "neighbours":
+            return task
+
+        def fits(exact: AnyTask) -> bool:
+            needed = self._conditioning_bytes(exact, len(np.unique(model.noise_variance)))
+            return needed <= memory_limit(self.max_memory)
+
+        return settled(task, model, fits)
 
     @property
     def _takes_neighbours(self) -> bool:
@@ -214,7 +225,7 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
         self.network_ = best.network
         self.kernel_ = (NTKKernel if self._limit == "ntk" else NNGPKernel)(self.network_)
         self.feature_scaler_ = with_names(task.scalers[best.scaling], getattr(self, "feature_names_in_", None))
-        self.solver_ = task.solver
+        self.solver_, self.solver_reason_ = task.solver, task.solver_reason
         self._set_conditioned(task, components)
         self._learned = None if self.optimizer is None else (self._warm_start_key(task), models)
         if self.optimizer is not None:
@@ -252,19 +263,27 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
                 program.require_ntk()
             if self.optimizer is not None:
                 self.network.require_learnable(n_features)
-        learning, n_models, n_factors = 0, 1, len(np.unique(noise_variance))
+        learning, n_factors = 0, len(np.unique(noise_variance))
         if self.optimizer is not None:
             n_factors = int(np.count_nonzero(task.varying))
             learning = learning_bytes(n, n_factors, self.max_optimizer_samples, task.by_leave_one_out, self.n_jobs)
-            n_models += len(default_networks()) if self._averages(n) else 0
-        conditioning = 0
-        if task.solver in SOLVERS:
-            judging = leave_one_out_bytes(n) if task.judged_by_leave_one_out else 0
-            factors = n_models * n_factors * SOLVERS[task.solver].n_bytes(n)
-            conditioning = factors + judging + ensemble_bytes(n, n_models)
+        conditioning = self._conditioning_bytes(task, n_factors, ensemble_bytes)
         instead = "solver='neighbours', " if conditioning and self._takes_neighbours else ""
         needed = max(learning, conditioning)
         require_memory(needed, self.max_memory, f"a fit of {n:,} rows", instead)
+
+    def _conditioning_bytes(
+        self,
+        task: Task[Any],
+        n_factors: int,
+        ensemble_bytes: Callable[[int, int], int] = lambda n, n_models: 0,
+    ) -> int:
+        """Return the most bytes of rows by rows that conditioning takes, with as many factors a model."""
+        if task.solver not in SOLVERS:
+            return 0
+        n = len(task.data.Y)
+        n_models = 1 + (len(default_networks()) if self.optimizer is not None and self._averages(n) else 0)
+        return task.conditioning_bytes(n_models * n_factors) + ensemble_bytes(n, n_models)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as scikit-learn does; those of the network need a network.

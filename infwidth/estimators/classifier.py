@@ -1,33 +1,35 @@
 """InfiniteNetClassifier: classes as targets of an infinitely wide network, with calibrated probabilities."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from infwidth._data.labelled import Labelled
 from infwidth._data.scaling import FeatureScaling
 from infwidth._data.validation import require_choice, require_dense, require_numbers, require_one_column
-from infwidth._data.weights import ClassWeight, class_weights, row_weights
+from infwidth._data.weights import ClassWeight, row_weights
 from infwidth._engine.engine import LIMITS, Limit
-from infwidth._inference.classes import ClassMixture
+from infwidth._inference.classes import ClassMixture, ClassPosterior
 from infwidth._inference.conditioning import condition
+from infwidth._inference.mixture import Component
 from infwidth._inference.tasks import Classification
 from infwidth._runtime.callbacks import with_callbacks
 from infwidth._runtime.floating_point import no_floating_point_errors
 from infwidth._runtime.memory import MemoryLimit
-from infwidth._runtime.threads import blas_threads, thread_count
-from infwidth.estimators.base import BaseInfiniteNet, Optimizer, Seed, SolverName, all_or_nothing
+from infwidth.estimators.base import Optimizer, Seed, SolverName, all_or_nothing
+from infwidth.estimators.class_predictions import ClassPredictions
 from infwidth.networks import Network
 
 CALIBRATIONS = ("loo", None)
 
 
 @no_floating_point_errors
-class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
+class InfiniteNetClassifier(ClassPredictions):
     """Classification with an infinitely wide neural network: exact, with calibrated probabilities.
 
     The classes are the vertices of a regular simplex, which the network regresses on: one kernel matrix and one
@@ -39,7 +41,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     network : Network, optional
         Architecture with its variances. None means that four networks (activations and depths) are learned, and
         their probabilities averaged with weights that follow from their leave-one-out log loss; on more than 2000
-        rows the best alone is kept. With ``optimizer=None`` it means ``MLP()``.
+        rows the best alone is kept, and with neighbours those whose average predicts rows best. With
+        ``optimizer=None`` it means ``MLP()``.
     limit : {"nngp", "ntk"}, default="nngp"
         The kernel: that of the random network (its Bayesian posterior), or the neural tangent kernel (the network
         trained by gradient descent).
@@ -79,8 +82,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     solver : {"auto", "cholesky", "neighbours"}, default="auto"
         How all rows are met. "cholesky" is exact, with about 4n² bytes and n³/3 operations. "neighbours"
         conditions each prediction on its nearest training rows, in distance scaled by the input variances: any
-        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows, and takes
-        neighbours beyond.
+        number of rows, with memory for little more than the rows. "auto" is exact up to 15,000 rows. Beyond
+        it takes neighbours, but for up to 40,000 rows where these lose: see :class:`NNGPRegressor`.
     n_neighbours : int, optional
         Training rows that a prediction is conditioned on with ``solver="neighbours"``; None means 400. Rows with equal
         inputs count once.
@@ -97,7 +100,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Of the rows with positive weight.
+        Of the rows with positive weight; or those that ``partial_fit`` was given.
     class_prior_ : ndarray of shape (n_classes,)
         Their (weighted) shares: the probabilities far from all data.
     network_ : Network
@@ -115,6 +118,7 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         their number, where there are more.
     network_weights_ : ndarray of shape (n_networks,)
         Their weights in predictions: 0 but for the best of each architecture, and (1, 0, …) where one alone is kept.
+        With neighbours those whose average predicts rows best, in decreasing order.
     converged_ : bool
         Whether learning ended by itself.
     feature_relevance_ : ndarray of shape (n_features_in_,)
@@ -125,6 +129,8 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         precision: 0 as a rule, and each step was reported in a warning.
     solver_ : {"cholesky", "neighbours"}
         The solver in use.
+    solver_reason_ : str
+        Why it is that one.
     feature_scaler_ : transformer or None
         Of ``network_``.
     n_features_in_ : int
@@ -153,13 +159,10 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
     array([[1., 0., 0.]])
     """
 
-    classes_: np.ndarray
     class_prior_: np.ndarray
     noise_variance_: float
 
-    _mixture: ClassMixture
-    _used: np.ndarray  # which rows have a positive weight
-    _dropped: np.ndarray  # inputs of the others
+    _task: Classification  # of the rows in use
 
     def __init__(
         self,
@@ -203,7 +206,6 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         self.verbose = verbose
 
     @all_or_nothing
-    @with_callbacks
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Condition the process on data.
 
@@ -229,119 +231,100 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         scipy.linalg.LinAlgError
             If the kernel matrix is not positive definite: raise ``noise_variance``.
         """
+        return self._fit(X, y, sample_weight, None)
+
+    @with_callbacks
+    def _fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None,
+        classes: npt.ArrayLike | None,
+    ) -> Self:
         noise_variance = np.array([self._check_parameters()])
         X, y = self._validated(X, y)
         weight, used = row_weights(sample_weight, X)
-        classes, task = self._task(X[used], y[used], weight[used])
+        rows = Labelled.of(y[used], weight[used], _checked_classes(classes))
+        options = self._task_options(len(rows.label)) | {"calibrated": self.calibration == "loo"}
+        task = Classification.of(X[used], rows, self.class_weight, **options)
         n = len(task.data.Y)
         self._require_fit(task, noise_variance)
         with self._monitored(X, y, n) as monitor:
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
+                task = self._settled(task, models[0])
                 conditioned = condition(models, task, average=self._averages(n))
                 self._set_learned(task, conditioned, converged)
                 self.noise_variance_ = float(conditioned.models[0].noise_variance[0])
-                self.classes_, self.class_prior_ = classes, task.coding.share
                 self._used, self._dropped = used, X[~used]
-                self._mixture = ClassMixture(conditioned.components, task.box)
+                self._set_rows(task, conditioned.components)
         return self
 
-    def _validated(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Return X and y as arrays, or raise."""
+    @all_or_nothing
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Add rows to those that a fitted model is conditioned on, without learning again.
+
+        Networks and their weights, the noise variance, the scaling of features, ``evidence_`` and ``solver_`` stay as
+        they are. All else is that of a model given all rows, the earlier ones and these: the coding of the classes,
+        their prior and weights, and the calibration, so a new class is one of ``classes_`` from now on. Each call
+        factors anew, n³/3 operations for n rows in all. A model that is not fitted is fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            One class will do, but the first call needs two.
+        classes : array-like of shape (n_classes,), optional
+            All classes that may come: ``classes_`` from now on. Those without rows so far have probability 0, and rows
+            of others are refused, in later calls too. None means those of before, or whichever come.
+        sample_weight : array-like of shape (n_samples,), optional
+            As for ``fit``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, MemoryError, scipy.linalg.LinAlgError
+            As for ``fit``, or if a class is not among ``classes``. The model is as it was then.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from infwidth import InfiniteNetClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = InfiniteNetClassifier(optimizer=None).fit(X[:100:2], y[:100:2])
+        >>> model.partial_fit(X[100::2], y[100::2]).classes_
+        array([0, 1, 2])
+        >>> model.score(X[1::2], y[1::2]) > 0.9
+        True
+        """
+        if not self.__sklearn_is_fitted__():
+            return self._fit(X, y, sample_weight, classes)
+        more, task = self._more_rows(X, y, sample_weight), self._task
+        rows = task.rows.followed_by(more.y, more.weight, _checked_classes(classes))
+        return self._updated(task.with_rows(more.X, rows, self.class_weight, **self._resources()), more)
+
+    def _set_rows(self, task: Classification, components: Sequence[Component[ClassPosterior]]) -> None:
+        """Set what follows from the rows in use, given the models conditioned on them."""
+        self._task = replace(task, known_scalers=task.scalers)  # without what learning has kept in it
+        self.classes_, self.class_prior_ = task.rows.classes, task.class_prior
+        self._mixture = ClassMixture(components, task.box, task.rows.present)
+
+    def _validated(self, X: npt.ArrayLike, y: npt.ArrayLike, *, reset: bool = True) -> tuple[np.ndarray, np.ndarray]:
         require_numbers("X", X)
         require_dense("y", y)
         require_one_column(y)
-        inputs, classes = validate_data(self, X, y, dtype=np.float64)
+        inputs, classes = validate_data(self, X, y, dtype=np.float64, reset=reset)
         check_classification_targets(classes)
         return inputs, classes
-
-    def _task(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, Classification]:
-        """Return the classes of the rows in use, and the task that they make."""
-        classes, label = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"the rows in use have one class only, {classes[0]}: a classifier needs two classes or more."
-            )
-        factor = class_weights(self.class_weight, classes, label, weight)
-        options = self._task_options(len(X)) | {"calibrated": self.calibration == "loo"}
-        return classes, Classification.of(X, label, weight, factor, **options)
-
-    def predict(self, X: npt.ArrayLike) -> np.ndarray:
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        best = np.argmax(self.predict_log_proba(X), axis=1)
-        return self.classes_[best]
-
-    def predict_proba(self, X: npt.ArrayLike) -> np.ndarray:
-        """Predict the probabilities of the classes, in the order of ``classes_``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Rows sum to 1. Far from all training rows they are ``class_prior_``.
-        """
-        return softmax(self.predict_log_proba(X), axis=1)
-
-    def predict_log_proba(self, X: npt.ArrayLike) -> np.ndarray:
-        """Predict the logarithms of the probabilities, finite where the probabilities underflow.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        X = self._new_inputs(X)
-        with blas_threads(thread_count(self.n_jobs)):
-            return self._mixture.log_proba(X)
-
-    def decision_function(self, X: npt.ArrayLike) -> np.ndarray:
-        """Return log-probabilities of the classes; for two classes the log-odds of ``classes_[1]``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        return _decision(self.predict_log_proba(X))
-
-    def loo_decision_function(self) -> np.ndarray:
-        """Return ``decision_function`` of each training row given all others, in closed form (RW 5.12).
-
-        Equal to fitting again without the row, with the scaling, the networks, the coding of classes and the
-        calibration kept, and with a prior on the mean of the coded classes, so that centring tells nothing of the row.
-        Of a row with the sample weight w > 1, w - 1 remain. It takes n³/3 operations for each network in use.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            In the rows' order, those of weight 0 included.
-        """
-        check_is_fitted(self)
-        self._require_memory(self._mixture.leave_one_out_bytes(), f"leave-one-out of {len(self._used):,} rows")
-        log_proba = np.empty((len(self._used), len(self.classes_)))
-        with blas_threads(thread_count(self.n_jobs)):
-            log_proba[self._used] = self._mixture.leave_one_out()
-            if not self._used.all():
-                log_proba[~self._used] = self._mixture.log_proba(self._dropped)
-        return _decision(log_proba)
 
     @property
     def _limit(self) -> Limit:
@@ -353,5 +336,9 @@ class InfiniteNetClassifier(ClassifierMixin, BaseInfiniteNet):
         return super()._check_parameters()
 
 
-def _decision(log_proba: np.ndarray) -> np.ndarray:
-    return log_proba[:, 1] - log_proba[:, 0] if log_proba.shape[1] == 2 else log_proba
+def _checked_classes(classes: npt.ArrayLike | None) -> np.ndarray | None:
+    if classes is None:
+        return None
+    checked = column_or_1d(check_array(classes, dtype=None, ensure_2d=False, input_name="classes"))
+    check_classification_targets(checked)
+    return checked

@@ -85,7 +85,7 @@ class NTKRegressor(BaseRegressor):
         The time in use.
     network_, noise_variance_, kernel_, networks_, evidence_, network_weights_, converged_, feature_relevance_
         As for :class:`NNGPRegressor`.
-    jitter_, solver_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_
+    jitter_, solver_, solver_reason_, feature_scaler_, y_mean_, y_std_, log_marginal_likelihood_value_
         As for :class:`NNGPRegressor`.
     n_features_in_, feature_names_in_
         As for :class:`NNGPRegressor`.
@@ -200,7 +200,8 @@ class NTKRegressor(BaseRegressor):
         with self._monitored(table.X, table.y, n) as monitor:
             models, converged = self._learn(task, noise_variance, monitor)
             with monitor.task("condition"):
-                conditioned = condition(models, task, average=self._averages(n))
+                table = table._replace(task=self._settled(task, models[0]))
+                conditioned = condition(models, table.task, average=self._averages(n))
                 self.training_time_ = self._best_time(conditioned.components[0].posterior)
                 self._set_regression(table, conditioned, converged)
         return self

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from infwidth._data.data import Data
 from infwidth._data.targets import scaled_targets
 from infwidth._data.validation import require_bool, require_numbers
-from infwidth._data.weights import checked_weights, row_weights
+from infwidth._data.weights import row_weights
 from infwidth._inference.conditioning import Conditioned
 from infwidth._inference.mixture import Component, Mixture
 from infwidth._inference.predictive import Predictive, Process
@@ -21,14 +21,15 @@ from infwidth._inference.tasks import Regression
 from infwidth._learning.evidence import log_marginal_likelihood
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.floating_point import no_floating_point_errors
-from infwidth._runtime.threads import blas_threads, solver_threads, thread_count
-from infwidth.estimators.base import BaseInfiniteNet, Seed, all_or_nothing
+from infwidth._runtime.threads import blas_threads, thread_count
+from infwidth.estimators.base import Seed, all_or_nothing
 from infwidth.estimators.table import Table
+from infwidth.estimators.updating import MoreRows, UpdatableNet
 from infwidth.networks.theta import checked_theta, theta_of, with_theta
 
 
 @no_floating_point_errors
-class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
+class BaseRegressor(MultiOutputMixin, RegressorMixin, UpdatableNet):
     """Base of the regressors, which store these parameters: see ``NNGPRegressor``."""
 
     normalize_y: bool
@@ -42,8 +43,6 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
     _task: Regression  # of the rows in use
     _data: Data  # of the rows in use, as the best model sees them
     _noise_in_use: np.ndarray  # of the best model, jitter included
-    _used: np.ndarray  # which rows have a positive weight
-    _dropped: np.ndarray  # inputs of the others
     _one_output: bool
 
     def _table(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> Table:
@@ -125,32 +124,16 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
-        self._check_parameters()
-        more, used, dropped = self._more_rows(X, y, sample_weight)
-        options = {"n_jobs": self.n_jobs, "max_memory": self.max_memory, "verbose": bool(self.verbose)}
-        task, earlier = self._task.with_rows(more, **options), self._mixture.components
-        n = len(task.data.Y)
-        needed = sum(component.posterior.appending_bytes(n) for component in earlier)
-        self._require_memory(needed, f"adding {len(more.Y):,} rows, {n:,} in all,")
-        with blas_threads(solver_threads(n, self.n_jobs)):
-            components = [_with_rows(component, task) for component in earlier]
-            self._set_conditioned(task, components)
-            self._set_rows(task, components)
-        self._used, self._dropped = np.append(self._used, used), np.concatenate([self._dropped, dropped])
-        return self
+        more = self._more_rows(X, y, sample_weight)
+        return self._updated(self._task.with_rows(self._as_data(more), **self._resources()), more)
 
-    def _more_rows(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
-    ) -> tuple[Data, np.ndarray, np.ndarray]:
-        """Return new rows with targets scaled as those of the fit, which rows these are, and the inputs of the rest."""
-        inputs, targets = self._validated(X, y, reset=False)
-        Y = targets.reshape(len(targets), -1)
+    def _as_data(self, more: MoreRows) -> Data:
+        """Return new rows in use with targets scaled as those of the fit."""
+        Y = more.y.reshape(len(more.y), -1)
         if Y.shape[1] != len(self.y_std_):
             name = type(self).__name__
             raise ValueError(f"y has {Y.shape[1]} outputs, but {name} was fitted with {len(self.y_std_)}.")
-        weight, used = checked_weights(sample_weight, inputs)
-        Y = ((Y - self.y_mean_) / self.y_std_)[used]
-        return Data(inputs[used], Y, weight[used], np.zeros_like(Y)), used, inputs[~used]
+        return Data(more.X, (Y - self.y_mean_) / self.y_std_, more.weight, np.zeros_like(Y))
 
     @overload
     def predict(
@@ -366,9 +349,3 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, BaseInfiniteNet):
         if not (np.isfinite(squares) & (squares >= np.finfo(float).tiny)).all():
             raise ValueError("the square of the standard deviation of y is not a floating-point number: rescale y.")
         return squares
-
-
-def _with_rows(component: Component[Predictive], task: Regression) -> Component[Process]:
-    """Return the process of a component, given the rows of a task, the first of which it was given before."""
-    process = task.process(component.model, component.posterior.process)
-    return Component(component.weight, component.model, component.scaler, process)

@@ -20,3 +20,9 @@ def test_leaves_are_neighbours_along_the_widest_feature():
     X = np.column_stack([np.arange(8.0)[::-1], np.zeros(8)])
     assert_array_equal(leaves(X, 4), [[4, 5, 6, 7], [0, 1, 2, 3]])
     assert len(leaves(np.zeros((9, 3)), 4)) == 4  # equal rows are split all the same
+
+
+def test_threads_change_nothing():
+    X = np.random.default_rng(0).standard_normal((3000, 3))
+    for one, two in zip(leaves(X, 20), leaves(X, 20, n_threads=2), strict=True):
+        assert_array_equal(one, two)

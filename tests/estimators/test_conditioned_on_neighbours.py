@@ -1,6 +1,7 @@
 """Estimators with solver="neighbours": each prediction given its nearest training rows."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
 from infwidth import InfiniteNetClassifier, NNGPRegressor, NTKRegressor
-from infwidth.estimators import base
+from infwidth._inference import solver_choice
 from infwidth.networks import MLP
 
 N, D = 150, 3
@@ -164,13 +165,55 @@ def test_pickles_hold_the_rows_and_no_matrix():
 
 
 def test_auto_is_exact_up_to_a_number_of_rows(monkeypatch):
-    monkeypatch.setattr(base, "EXACT_ROWS", N)
-    assert NNGPRegressor(NETWORK, optimizer=None).fit(X, Y).solver_ == "cholesky"
-    monkeypatch.setattr(base, "EXACT_ROWS", N - 1)
+    monkeypatch.setattr(solver_choice, "EXACT_ROWS", N)
+    few = NNGPRegressor(NETWORK, optimizer=None).fit(X, Y)
+    assert (few.solver_, few.solver_reason_) == ("cholesky", "150 rows are at most 150")
+    monkeypatch.setattr(solver_choice, "EXACT_ROWS", N - 1)
     assert NNGPRegressor(NETWORK, optimizer=None).fit(X, Y).solver_ == "neighbours"
     assert ntkgp(NETWORK, optimizer=None).fit(X, Y).solver_ == "neighbours"
     assert NTKRegressor(NETWORK, optimizer=None).fit(X, Y).solver_ == "cholesky"
     assert InfiniteNetClassifier(NETWORK, optimizer=None).fit(X, Y[:, 0] > 0).solver_ == "neighbours"
+
+
+SMOOTH = X.sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "options", "solver", "reason"),
+    [
+        ({}, {}, "cholesky", r"more than 100; neighbours lose \d\.\d{3} of log density a row to all rows$"),
+        (
+            {},
+            {"noise_variance": 0.5, "n_neighbours": 60},
+            "neighbours",
+            r"neighbours lose -?0\.0\d\d of log density a row to all rows$",
+        ),
+        ({"MOST_EXACT_ROWS": 149}, {}, "neighbours", "but these are more than 149$"),
+        ({}, {"max_memory": 1000}, "neighbours", "but these do not fit into memory$"),
+        ({}, {"solver": "neighbours"}, "neighbours", "^as given$"),
+        ({}, {"n_neighbours": N}, "neighbours", r"lose 0\.000"),
+    ],
+)
+@pytest.mark.parametrize("kind", [NNGPRegressor, ntkgp])
+def test_auto_compares_both_on_held_out_rows(monkeypatch, limits, options, solver, reason, kind):
+    for name, value in {"EXACT_ROWS": 100, **limits}.items():
+        monkeypatch.setattr(solver_choice, name, value)
+    options = {"n_neighbours": 5, "noise_variance": 1e-4, "optimizer": None} | options
+    model, near = kind(NETWORK, **options).fit(X, SMOOTH), solver == "neighbours"
+    assert model.solver_ == solver
+    assert re.search(reason, model.solver_reason_)
+    alone = kind(NETWORK, **options | {"solver": solver, "n_neighbours": model.n_neighbours if near else None})
+    assert_allclose(model.predict(NEW), alone.fit(X, SMOOTH).predict(NEW), rtol=1e-9)
+
+
+def test_auto_meets_equal_rows_exactly_each_with_its_own_target(monkeypatch):
+    monkeypatch.setattr(solver_choice, "EXACT_ROWS", 100)
+    twice, targets = np.concatenate([X, X[:50]]), np.concatenate([SMOOTH, SMOOTH[:50] + 0.01])
+    options = {"n_neighbours": 5, "noise_variance": 1e-4, "optimizer": None}
+    model = NNGPRegressor(NETWORK, **options).fit(twice, targets)
+    assert model.solver_ == "cholesky"
+    exact = NNGPRegressor(NETWORK, noise_variance=1e-4, optimizer=None, solver="cholesky").fit(twice, targets)
+    assert_allclose(model.loo_predict(), exact.loo_predict(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", [NNGPRegressor, ntkgp])

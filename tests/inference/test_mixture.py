@@ -170,6 +170,7 @@ def test_all_rows_decide_on_the_order(average):
     models = [Model(place, 0, MLP(place + 1), 0.1) for place in range(3)]
     evidence = {"posterior 0": 5.0, "posterior 1": 12.0, "posterior 2": -80.0}
     task = SimpleNamespace(
+        solver="cholesky",
         scalers=[None],
         informative=1.0,
         posterior=lambda model: f"posterior {model.architecture}",

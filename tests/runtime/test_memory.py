@@ -68,6 +68,7 @@ LEAVE_ONE_OUT = {"loo_predict": lambda model: model.loo_predict()}
 EVIDENCE = {"log_marginal_likelihood": lambda model: model.log_marginal_likelihood(eval_gradient=True)}
 STAGES = {"staged_predict": lambda model: list(model.staged_predict(NEW, [1.0]))}
 GROWTH = {"partial_fit": lambda model: model.partial_fit(NEW, np.zeros((M, len(model.y_std_))))}
+CLASS_GROWTH = {"partial_fit": lambda model: model.partial_fit(NEW, np.arange(M) % 2 > 0)}
 CALLS = {
     "nngp": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
     "nngp, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
@@ -75,7 +76,7 @@ CALLS = {
     "ensemble, three noises": JOINT | LEAVE_ONE_OUT | EVIDENCE | GROWTH,
     "time": JOINT | EVIDENCE | GROWTH,
     "time, three noises": JOINT | EVIDENCE | GROWTH,
-    "classes": {"loo_decision_function": lambda model: model.loo_decision_function()},
+    "classes": {"loo_decision_function": lambda model: model.loo_decision_function()} | CLASS_GROWTH,
 }
 networks = MLP(2, "erf")
 finite = FiniteNetwork(NETWORK, width=50, n_features=3, n_networks=2)
