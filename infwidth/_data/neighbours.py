@@ -34,13 +34,18 @@ class NeighbourIndex:
         The rows; features are on their final scale. Those with a negligible share of the variance are dropped.
     n_jobs : int, default=None
         Threads; None for as many as BLAS may use.
+
+    Attributes
+    ----------
+    features : ndarray of int
+        Places of the features that distances are made of.
     """
 
     def __init__(self, X: np.ndarray, n_jobs: int | None = None) -> None:
         self.n_jobs = n_jobs
         self._n = len(X)
-        self._features = varying(X)
-        X = np.ascontiguousarray(X[:, self._features])
+        self.features = varying(X)
+        X = np.ascontiguousarray(X[:, self.features])
         few = len(X) <= FEW_ROWS or dimension(X) <= TREE_DIMENSION
         self._method: Tree | Cells = Tree(X) if few else Cells(X, thread_count(n_jobs))
 
@@ -59,7 +64,7 @@ class NeighbourIndex:
         """
         if not 1 <= k <= self._n:
             raise ValueError(f"k={k} neighbours of {self._n} rows: k must be between 1 and the number of rows.")
-        found = self._method.query(np.ascontiguousarray(X[:, self._features]), k, thread_count(self.n_jobs))
+        found = self._method.query(np.ascontiguousarray(X[:, self.features]), k, thread_count(self.n_jobs))
         found.sort(axis=1)
         return found
 

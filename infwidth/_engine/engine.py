@@ -203,6 +203,15 @@ class ProgramSource:
         self.engine.run(panel, range(0, m, PANEL))
         return product
 
+    def block(self, rows: Rows, *, upper: bool = False) -> np.ndarray:
+        """Return the kernel of other rows with the own ones, on the calling thread.
+
+        With ``upper`` the rows are the own ones, and nothing is written below the diagonal.
+        """
+        out = np.empty((len(rows.inputs), self.n))
+        self._block(rows, 0, len(out), 0, self.n, out, upper=upper)
+        return out
+
     def full(self, rows: Rows) -> np.ndarray:
         """Return the matrix of a set of rows."""
         is_ntk = self.limit == "ntk"

@@ -37,6 +37,15 @@ class Rows(NamedTuple):
         by_site = split_by_site(inputs, len(self.by_site))
         return Rows(inputs, by_site, coefficients, self.nngp[place], self.ntk[place])
 
+    def joined(self, others: "Rows") -> "Rows":
+        """Return these inputs, and others after them."""
+        inputs, nngp, ntk = (
+            np.concatenate(pair)
+            for pair in ((self.inputs, others.inputs), (self.nngp, others.nngp), (self.ntk, others.ntk))
+        )
+        coefficients = np.concatenate([self.coefficients, others.coefficients], axis=1)
+        return Rows(inputs, split_by_site(inputs, len(self.by_site)), coefficients, nngp, ntk)
+
 
 def compute_rows(program: Program, X: np.ndarray) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""
@@ -68,4 +77,4 @@ def walk_rows(program: Program, by_site: np.ndarray) -> WalkedRows:
 
 def split_by_site(inputs: np.ndarray, n_sites: int) -> np.ndarray:
     """Return the features of each site, shape (n_sites, n, n_features / n_sites)."""
-    return np.ascontiguousarray(inputs.reshape(len(inputs), n_sites, -1).transpose(1, 0, 2))
+    return np.ascontiguousarray(inputs.reshape(len(inputs), n_sites, inputs.shape[1] // n_sites).transpose(1, 0, 2))

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 
 from infwidth._inference.dynamics import DENSE_BYTES, Descent, Spectrum
+from infwidth._inference.joint_samples import JointSamples
 from infwidth._inference.posterior import (
     Posterior,
     at_least_rounding,
@@ -31,7 +32,7 @@ from infwidth._linalg.tiles import Blocks, LowerTiles, sum_of
 COVARIANCE_COLUMNS = 512
 
 
-class Ensemble:
+class Ensemble(JointSamples):
     """Trained networks given data; what ``Posterior`` is to a Gaussian process.
 
     Parameters

@@ -3,6 +3,7 @@
 from typing import NamedTuple, Self
 
 import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning
 
 from infwidth._engine.encoding import Encoded
 from infwidth._engine.forward import fused_pass
@@ -11,6 +12,7 @@ from infwidth._linalg.cholesky import ROUNDING
 from infwidth._linalg.jitter import JITTERS
 from infwidth._linalg.lapack import Routines, half_solve, in_place
 from infwidth._runtime.jit import entry_point, jit
+from infwidth._runtime.warnings import warn_user
 
 
 class Leaves(NamedTuple):
@@ -102,8 +104,8 @@ def _block(program: Encoded, a: Rows, b: Rows, is_ntk: bool, out: np.ndarray, up
     fused_pass(program, a, 0, a.nngp.size, b, 0, b.nngp.size, nngp, ntk, 0, 0, upper, False)
 
 
-@jit
-def _factor(
+@entry_point
+def factor(
     routines: Routines, K: np.ndarray, diagonal: np.ndarray, noise: np.ndarray, unit: np.ndarray, A: np.ndarray
 ) -> float:
     """Write the factor of K + noise to A, and return the jitter that it took, or infinity."""
@@ -165,7 +167,7 @@ def leaf_pass(
         diagonal = rows.ntk if is_ntk else rows.nngp
         for group in range(n_groups):
             noise = conditions.noise[group][given]
-            jitter = _factor(routines, K, diagonal, noise, conditions.unit[given], A)
+            jitter = factor(routines, K, diagonal, noise, conditions.unit[given], A)
             B, Z = right.copy(), targets.copy()
             half_solve(routines, A, B)
             half_solve(routines, A, Z)
@@ -180,3 +182,22 @@ def leaf_pass(
                 solved.of_one[asked, group] = fit[i, -1]
                 solved.total[asked, group] = totals[-1]
                 solved.jitter[asked, group] = jitter
+
+
+def require_definite(jitter: float, unit: float) -> None:
+    """Raise where no jitter was enough."""
+    if np.isinf(jitter):
+        raise LinAlgError(
+            f"the kernel matrix of neighbours is not positive definite, even with {JITTERS[-1] * unit:.3g} added to "
+            "its diagonal: raise noise_variance."
+        )
+
+
+def warn_of_jitter(jitter: float, unit: float) -> None:
+    """Warn where jitter was needed."""
+    if jitter > 0:
+        warn_user(
+            "the kernel matrix of neighbours is not positive definite to working precision: up to "
+            f"{jitter * unit:.3g} was added to its diagonal. A larger noise_variance avoids this.",
+            LinAlgWarning,
+        )

@@ -7,12 +7,10 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from infwidth._data.scaling import Scaler, transform
-from infwidth._inference.posterior import sample_gaussian
+from infwidth._inference.joint_samples import add_noise
 from infwidth._inference.predictive import Predictive
 from infwidth._learning.model import Model
 from infwidth._linalg.tiles import sum_of
-
-SAMPLING_MATRICES = 4  # of the root of a covariance: LAPACK's eigenvectors, its copy and what is made of them
 
 Law_co = TypeVar("Law_co", covariant=True)
 
@@ -43,21 +41,15 @@ class Component(Generic[Law_co]):
         """Return new inputs as the posterior sees them."""
         return transform(self.scaler, X)
 
-    def mean_and_covariances(
-        self: "Component[Predictive]", X: np.ndarray, include_noise: bool
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the mean, shape (m, n_outputs), and the covariance of each group of outputs, shape (m, m) each."""
-        mean, covariances = self.posterior.mean_and_covariances(self.scaled(X))
-        for covariance, noise in zip(covariances, self.posterior.groups.noise_variances, strict=True):
-            covariance[np.diag_indices_from(covariance)] += include_noise * noise
-        return mean, covariances
-
     def mean_and_covariance(
         self: "Component[Predictive]", X: np.ndarray, include_noise: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean, shape (m, n_outputs), and the covariance of each output, shape (m, m, n_outputs)."""
-        mean, covariances = self.mean_and_covariances(X, include_noise)
-        return mean, np.stack([covariances[group] for group in self.posterior.groups.group], axis=2)
+        groups = self.posterior.groups
+        mean, covariances = self.posterior.mean_and_covariances(self.scaled(X))
+        if include_noise:
+            add_noise(covariances, groups.noise_variances)
+        return mean, np.stack([covariances[group] for group in groups.group], axis=2)
 
 
 class Mixture:
@@ -102,15 +94,19 @@ class Mixture:
             covariance -= shift[:, None] * shift
         return origin + shift, covariance
 
-    def joint_bytes(self, m: int, n_samples: int = 0) -> int:
-        """Return the most bytes that the covariance, or samples, of m new inputs take."""
+    def joint_bytes(self, m: int) -> int:
+        """Return the most bytes that the covariance of m new inputs takes."""
         posteriors = [c.posterior for c in self.components]
         n_groups, n_outputs = len(posteriors[0].groups.noise_variances), posteriors[0].Y.shape[1]
         law = max(posterior.joint_bytes(m) for posterior in posteriors)
-        if n_samples:
-            return max(law, 8 * (n_groups + SAMPLING_MATRICES) * m**2) + 8 * 3 * m * n_outputs * n_samples
         total = 0 if len(posteriors) == 1 else n_outputs  # matrices of the sum over the components
         return max(law + 8 * total * m**2, 8 * (max(n_groups, total) + n_outputs + total) * m**2)
+
+    def sampling_bytes(self, m: int, n_samples: int) -> int:
+        """Return the most bytes that samples of m new inputs take."""
+        posteriors = [c.posterior for c in self.components]
+        kept = 8 * m * posteriors[0].Y.shape[1] * n_samples
+        return kept + max(posterior.sampling_bytes(m, n_samples) for posterior in posteriors)
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that leave-one-out takes."""
@@ -125,9 +121,8 @@ class Mixture:
         samples = np.empty((len(X), self.components[0].posterior.Y.shape[1], n_samples))
         for place in np.unique(places):
             component, drawn = self.components[place], places == place
-            mean, covariances = component.mean_and_covariances(X, include_noise)
-            outputs = component.posterior.groups.outputs
-            samples[:, :, drawn] = sample_gaussian(mean, covariances, outputs, drawn.sum(), random_state)
+            own = component.posterior.sample(component.scaled(X), drawn.sum(), random_state, include_noise)
+            samples[:, :, drawn] = own
         return samples
 
     def _pooled(

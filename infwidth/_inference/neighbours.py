@@ -9,28 +9,28 @@ from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
-from scipy.linalg import LinAlgError, LinAlgWarning
 
 from infwidth._data.neighbours import NeighbourIndex
 from infwidth._data.weights import row_noise
 from infwidth._engine.engine import ProgramSource
 from infwidth._engine.rows import Rows
-from infwidth._inference.leaf_pass import Conditions, Solved, leaf_pass
+from infwidth._inference.joint_samples import SAMPLING_MATRICES, JointSamples
+from infwidth._inference.leaf_pass import Conditions, Solved, leaf_pass, require_definite, warn_of_jitter
+from infwidth._inference.leaf_samples import LeafSampler, sampling_bytes
+from infwidth._inference.output_groups import OutputGroups
 from infwidth._inference.posterior import (
     FAINT,
-    OutputGroups,
     Posterior,
     at_least_rounding,
     batches,
     with_more_targets,
     without_own_target,
 )
-from infwidth._inference.shared_leaves import planned
+from infwidth._inference.shared_leaves import MOST, most_given, planned
 from infwidth._learning.evidence import share_of_mean
-from infwidth._linalg.jitter import JITTERS
 from infwidth._linalg.lapack import ROUTINES
 from infwidth._linalg.tiles import LowerTiles
-from infwidth._runtime.warnings import warn_user
+from infwidth._runtime.threads import thread_count
 
 BATCH_ROWS = 8192  # whose neighbours are looked up at a time
 PIECE = 16  # leaves that a thread takes at a time
@@ -54,7 +54,7 @@ class Members(NamedTuple):
     weight: np.ndarray
 
 
-class NeighbourPosterior:
+class NeighbourPosterior(JointSamples):
     """The process at each row that is asked for, given its nearest training rows.
 
     Parameters
@@ -130,6 +130,42 @@ class NeighbourPosterior:
         shared = Posterior(source, self.Y[given], self.noise_variance, self.weight[given])
         return shared.mean_and_covariances(X)
 
+    def sample(
+        self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState, include_noise: bool
+    ) -> np.ndarray:
+        """Draw joint samples, shape (m, n_outputs, n_samples): of one leaf from its covariances, else leaf by leaf."""
+        rows = self.source.rows(X)
+        if self._make_one_leaf(rows):
+            return super().sample(X, n_samples, random_state, include_noise)
+        _, first, place = np.unique(rows.inputs, axis=0, return_index=True, return_inverse=True)
+        latent = random_state.standard_normal((len(first), self.Y.shape[1], n_samples))
+        self.sampler(rows.take(first)).draw(latent)
+        samples = latent[place.ravel()]
+        if include_noise:
+            std = np.sqrt(self.noise_variance)[:, None]
+            for batch in batches(len(samples), BATCH_ROWS):
+                samples[batch] += std * random_state.standard_normal(samples[batch].shape)
+        return samples
+
+    def _make_one_leaf(self, rows: Rows) -> bool:
+        m = len(rows.inputs)
+        if m > MOST:
+            return False
+        found = self.index.query(rows.inputs, self.n_neighbours)
+        return len(planned(rows.inputs, found, n_more=self.n_neighbours).asked_edges) == 2
+
+    def sampler(self, new: Rows) -> LeafSampler:
+        """Return what draws samples at new rows, no two of which are equal."""
+        return LeafSampler(
+            self.source,
+            self.index,
+            self._conditions,
+            self.groups.outputs,
+            n_neighbours=self.n_neighbours,
+            unit=self._unit,
+            new=new,
+        )
+
     def leave_one_out(self, n_rows: int | None = None, *, free_mean: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the function at each row given the others, shape (n_samples, n_outputs) each.
 
@@ -191,9 +227,21 @@ class NeighbourPosterior:
         inverse = solved.explained - share * solved.of_one**2
         return inverse[:, group], solved.fit - (share * solved.of_one)[:, group] * solved.total_fit
 
+    def sampling_bytes(self, m: int, n_samples: int) -> int:
+        """Return the most bytes that ``sample`` takes, the samples included."""
+        n, n_groups = min(self.source.n, most_given(2 * self.n_neighbours, m)), len(self.groups.noise_variances)
+        n_threads = thread_count(self.source.engine.n_jobs)
+        taken = sampling_bytes(m, n, self.n_neighbours, n_groups, n_threads)
+        if m <= MOST:
+            taken = max(taken, self._joint_bytes(m, n) + 8 * SAMPLING_MATRICES * m**2)
+        return taken + 8 * self.Y.shape[1] * n_samples * (2 * m + 2 * min(m, BATCH_ROWS))
+
     def joint_bytes(self, m: int) -> int:
         """Return the most bytes that ``mean_and_covariances`` of m new inputs takes."""
-        n, n_groups = min(self.source.n, m * self.n_neighbours), len(self.groups.noise_variances)
+        return self._joint_bytes(m, min(self.source.n, m * self.n_neighbours))
+
+    def _joint_bytes(self, m: int, n: int) -> int:
+        n_groups = len(self.groups.noise_variances)
         return n_groups * LowerTiles.n_bytes(n) + 8 * m * (min(n_groups, 3) * n + (n_groups + 1) * m)
 
     def leave_one_out_bytes(self) -> int:
@@ -218,7 +266,9 @@ class NeighbourPosterior:
             leaf_pass(ROUTINES, engine.encoded, engine.ntk, conditions, new, plan, piece.start, piece.stop, solved)
 
         engine.run(work, batches(n_leaves, PIECE))
-        _report(float(solved.jitter.max(initial=0.0)), self._unit)
+        jitter = float(solved.jitter.max(initial=0.0))
+        require_definite(jitter, self._unit)
+        warn_of_jitter(jitter, self._unit)
         return solved
 
     @cached_property
@@ -235,19 +285,4 @@ class NeighbourPosterior:
             self.groups.group,
             np.ascontiguousarray(self.noise.T),
             self._unit / self.weight,
-        )
-
-
-def _report(jitter: float, unit: float) -> None:
-    """Warn of jitter, or raise where none was enough."""
-    if np.isinf(jitter):
-        raise LinAlgError(
-            f"the kernel matrix of neighbours is not positive definite, even with {JITTERS[-1] * unit:.3g} added to "
-            "its diagonal: raise noise_variance."
-        )
-    if jitter > 0:
-        warn_user(
-            "the kernel matrix of neighbours is not positive definite to working precision: up to "
-            f"{jitter * unit:.3g} was added to its diagonal. A larger noise_variance avoids this.",
-            LinAlgWarning,
         )

@@ -1,13 +1,14 @@
 """Exact Gaussian-process inference on a kernel source (Rasmussen & Williams 2006 = RW)."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator
+from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import cholesky, eigh
 
 from infwidth._data.weights import row_noise
 from infwidth._engine.rows import Rows
+from infwidth._inference.joint_samples import JointSamples
+from infwidth._inference.output_groups import OutputGroups
 from infwidth._inference.source import KernelSource
 from infwidth._learning.evidence import share_of_mean
 from infwidth._linalg.cholesky import ROUNDING
@@ -21,32 +22,7 @@ FAINT = 1e6  # times its prior variance: a larger noise of a row hides its varia
 MEAN_ROWS = 16384  # new rows that are prepared at a time where only the mean is asked for
 
 
-class OutputGroups(NamedTuple):
-    """The outputs that share a noise variance, and so a factorisation.
-
-    Attributes
-    ----------
-    noise_variances : ndarray of shape (n_groups,)
-    group : ndarray of shape (n_outputs,)
-        The group of each output.
-    """
-
-    noise_variances: np.ndarray
-    group: np.ndarray
-
-    @classmethod
-    def of(cls, noise_variance: np.ndarray, n_outputs: int) -> Self:
-        """Return the groups of equal noise variances, each of which stands for as many neighbouring outputs."""
-        each = np.repeat(noise_variance, n_outputs // len(noise_variance))
-        return cls(*np.unique(each, return_inverse=True))
-
-    @property
-    def outputs(self) -> list[np.ndarray]:
-        """The outputs of each group, as a list of arrays."""
-        return [np.flatnonzero(self.group == place) for place in range(len(self.noise_variances))]
-
-
-class Posterior:
+class Posterior(JointSamples):
     """The Gaussian process given targets: A = K + diag(noise) = L Lᵀ, α = A⁻¹ Y (RW Alg. 2.1).
 
     Each group of outputs has its own noise, and so its own A, L and α.
@@ -278,32 +254,6 @@ def copies(blocks: Blocks, n: int) -> Iterator[Blocks]:
     for _ in range(n - 1):
         yield [block.copy(order="F") for block in blocks]
     yield blocks
-
-
-def sample_gaussian(
-    mean: np.ndarray,
-    covariances: Sequence[np.ndarray],
-    outputs: Sequence[np.ndarray],
-    n_samples: int,
-    random_state: np.random.RandomState,
-) -> np.ndarray:
-    """Draw samples, shape (m, n_outputs, n_samples), of independent outputs with one covariance for each group.
-
-    A posterior covariance is often singular to working precision: where Cholesky fails, the eigenvalues below
-    zero are taken as zero.
-    """
-    samples = random_state.standard_normal((*mean.shape, n_samples))
-    for covariance, own in zip(covariances, outputs, strict=True):
-        samples[:, own] = np.einsum("ij,jkl->ikl", _root(covariance), samples[:, own], optimize=True)
-    return mean[:, :, None] + samples
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    try:
-        return cholesky(covariance, lower=True)
-    except np.linalg.LinAlgError:
-        values, vectors = eigh(covariance)
-        return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def process_mean(source: KernelSource, alpha: np.ndarray, X: np.ndarray) -> np.ndarray:

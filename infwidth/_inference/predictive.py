@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from infwidth._inference.posterior import OutputGroups
+from infwidth._inference.output_groups import OutputGroups
 from infwidth._inference.source import KernelSource
 
 
@@ -37,11 +37,19 @@ class Predictive(Protocol):
     def mean_and_covariances(self, X: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the mean, shape (m, n_outputs), and the covariance for each group of outputs, shape (m, m)."""
 
+    def sample(
+        self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState, include_noise: bool
+    ) -> np.ndarray:
+        """Draw joint samples at new inputs, shape (m, n_outputs, n_samples)."""
+
     def leave_one_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance at each training row given the others, shape (n, n_outputs) each."""
 
     def joint_bytes(self, m: int) -> int:
         """Return the most bytes that ``mean_and_covariances`` of m new inputs takes."""
+
+    def sampling_bytes(self, m: int, n_samples: int) -> int:
+        """Return the most bytes that ``sample`` takes, the samples included."""
 
     def leave_one_out_bytes(self) -> int:
         """Return the most bytes that ``leave_one_out`` takes."""

@@ -11,7 +11,7 @@ PAIR = 100.0  # cost of an entry of the kernel, in multiplications
 Leaf = tuple[np.ndarray, np.ndarray]  # rows that are asked for, and the training rows that they are given
 
 
-def planned(X: np.ndarray, found: np.ndarray, training: np.ndarray | None = None) -> Leaves:
+def planned(X: np.ndarray, found: np.ndarray, training: np.ndarray | None = None, *, n_more: int = 0) -> Leaves:
     """Return the leaves that solve for all rows at the least cost, halving sets of rows again and again.
 
     Parameters
@@ -22,8 +22,10 @@ def planned(X: np.ndarray, found: np.ndarray, training: np.ndarray | None = None
         The neighbours of each.
     training : ndarray of int, shape (m,), optional
         Their indices, where they are training rows themselves.
+    n_more : int, default=0
+        Number of other rows that each leaf is given as well.
     """
-    plan = [leaf for rows in leaves(X, MOST) for leaf in _cheapest(X, rows, found)[1]] if len(X) else []
+    plan = [leaf for rows in leaves(X, MOST) for leaf in _cheapest(X, rows, found, n_more)[1]] if len(X) else []
     asked, given = [rows for rows, _ in plan], [own for _, own in plan]
     places = [] if training is None else [np.searchsorted(own, training[rows]) for rows, own in plan]
     own = np.empty(len(X), int) if places else np.empty(0, int)
@@ -32,13 +34,22 @@ def planned(X: np.ndarray, found: np.ndarray, training: np.ndarray | None = None
     return Leaves(_joined(asked), _edges(asked), _joined(given), _edges(given), own)
 
 
-def _cheapest(X: np.ndarray, rows: np.ndarray, found: np.ndarray) -> tuple[float, list[Leaf]]:
+def most_given(n: int, m: int) -> int:
+    """Return how many rows a leaf of ``planned`` m rows is given at most, all included, where one row is given n.
+
+    A leaf costs no more than its rows would alone.
+    """
+    return int(np.cbrt(3.0 * min(m, MOST) * _cost(n, 1)))
+
+
+def _cheapest(X: np.ndarray, rows: np.ndarray, found: np.ndarray, n_more: int) -> tuple[float, list[Leaf]]:
     """Return the cost of the cheapest leaves of some rows, and those: one for all, or those of both halves."""
     given = np.unique(found[rows])
-    together = _cost(len(given), len(rows))
-    if len(rows) == 1 or together <= 2.0 * _cost(found.shape[1], len(rows) / 2):  # halves cost as much at least
+    together = _cost(len(given) + n_more, len(rows))
+    least_apart = 2.0 * _cost(found.shape[1] + n_more, len(rows) / 2)
+    if len(rows) == 1 or together <= least_apart:
         return together, [(rows, given)]
-    parts = [_cheapest(X, half, found) for half in halves(X, rows)]
+    parts = [_cheapest(X, half, found, n_more) for half in halves(X, rows)]
     apart = sum(cost for cost, _ in parts)
     return (together, [(rows, given)]) if together <= apart else (apart, [leaf for _, own in parts for leaf in own])
 

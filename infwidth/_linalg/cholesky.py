@@ -109,7 +109,7 @@ class Cholesky(Solver):
     ) -> tuple["Cholesky", float]:
         """Return the factor of more rows in n² operations for each: see ``Solver.appended``.
 
-        L₂₁ = A₂₁ L₁₁⁻ᵀ, and L₂₂ is the factor of A₂₂ - L₂₁ L₂₁ᵀ (maths 4.9). Tiles of the first rows are shared with
+        L₂₁ = A₂₁ L₁₁⁻ᵀ, and L₂₂ is the factor of A₂₂ - L₂₁ L₂₁ᵀ (maths 4.10). Tiles of the first rows are shared with
         this object; where the last of them is not full it grows, as a copy.
         """
         require_memory(self.appending_bytes(source.n, tile), max_memory, f"the factor of {source.n:,} rows")

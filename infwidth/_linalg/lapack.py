@@ -73,7 +73,7 @@ def overwrite(routine: int, A: np.ndarray) -> int:
     return in_place(routine, A)
 
 
-@jit
+@entry_point
 def half_solve(routines: Routines, A: np.ndarray, B: np.ndarray) -> None:
     """Overwrite B, shape (m, n), with B L⁻ᵀ, given the factor that ``potrf`` left in A, shape (n, n)."""
     numbers, one = np.array([LEFT, LOWER, NO, NOT_UNIT, A.shape[0], B.shape[0], max(1, A.shape[0])]), np.ones(1)

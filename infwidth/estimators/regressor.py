@@ -208,6 +208,9 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, UpdatableNet):
     ) -> np.ndarray:
         """Draw joint samples of new observations, or of the function itself, from the posterior.
 
+        The covariance matrix of all rows is formed, so these should be some thousands at most; with
+        ``solver="neighbours"`` there may be any number.
+
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
@@ -222,7 +225,7 @@ class BaseRegressor(MultiOutputMixin, RegressorMixin, UpdatableNet):
         """
         X = self._new_inputs(X)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        self._require_memory(self._mixture.joint_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
+        self._require_memory(self._mixture.sampling_bytes(len(X), n_samples), f"drawing samples of {len(X):,} rows")
         with blas_threads(thread_count(self.n_jobs)):
             samples = self._mixture.sample(X, n_samples, rng, include_noise)
         samples = samples * self.y_std_[:, None] + self.y_mean_[:, None]

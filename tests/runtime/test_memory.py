@@ -119,6 +119,18 @@ def test_calls(name, ask):
     check(needed, peak_bytes(lambda: call(second)))
 
 
+@pytest.mark.parametrize("m", [1, 60, M])
+@pytest.mark.parametrize("target", [y, Y])
+def test_samples_given_neighbours(m, target):
+    """What is said is a bound: which rows share their neighbours is not known before."""
+    model = NNGPRegressor(NETWORK, **given, solver="neighbours", n_neighbours=100, n_jobs=2).fit(X, target)
+    model.sample_y(NEW[:m], 50)  # code is compiled
+    needed = bytes_named_by(lambda: model.set_params(max_memory=1).sample_y(NEW[:m], 50))
+    assert peak_bytes(lambda: model.set_params(max_memory=None).sample_y(NEW[:m], 50)) <= needed + SMALL
+    samples = 8 * len(model.y_std_) * 50
+    assert model._mixture.sampling_bytes(10**6, 50) <= 5 * 10**6 * samples + 2**27
+
+
 @pytest.mark.parametrize("ask", FREE)
 def test_what_has_no_limit_of_its_own(ask, monkeypatch):
     call = FREE[ask]
