@@ -79,12 +79,12 @@ def test_squares_that_float32_cannot_hold(exponent):
 @pytest.mark.parametrize("exponent", range(-150, 111, 4))
 @pytest.mark.parametrize("far", [0, 10])
 def test_bounds_are_below_the_squared_distances(exponent, far):
-    X, Q = normal(300, 50, 7)
+    X, Q = normal(200, 50, 7)
     one = Cells(np.ldexp(X, exponent))._cells
     offsets = np.ldexp(Q, exponent + far) - one.centres[:, 0]
     squared = cdist(offsets, one.X - one.centres[:, 0], "sqeuclidean")
     for offset, of_rows in zip(offsets, squared, strict=True):
-        bounds = np.empty(300, np.float32)
+        bounds = np.empty(200, np.float32)
         bound(one.factors[0], (-2.0 * offset).astype(np.float32), lower(one.shrink * offset @ offset), bounds)
         assert np.all(~(bounds > of_rows))
         if -40 < exponent < 40:
