@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from infwidth._inference.mixture import moments_of_average
 from infwidth._inference.posterior import log_normal
 
-PRICE = 0.01  # of log density a row, for which one more model is kept
+PRICE = 0.003  # of log density a row, for which one more model is kept
 STEPS = 20  # weights are multiples of 1/STEPS
 
 
