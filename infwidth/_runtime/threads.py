@@ -86,7 +86,8 @@ def side_by_side(
             for future in futures:
                 yield future.result()
         finally:
-            if not all([future.cancel() or future.done() for future in futures]):
+            ended = [future.cancel() or future.done() for future in futures]
+            if not all(ended):
                 interrupt()
 
 
