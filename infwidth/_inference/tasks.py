@@ -94,7 +94,9 @@ class Task(ABC, Generic[Law]):
         """What variances are learned from, with each scaling."""
         learned = self.data.of_noises(self.varying)
         # Equal rows are merged before they are scaled, so that all scalings have the same rows.
-        merged = learned if self.by_leave_one_out or self.members else learned.merged()[0]
+        if self.by_leave_one_out or self.members:
+            return [replace(learned, X=data.X) for data in self.datasets]
+        merged, _ = learned.merged()
         return [replace(merged, X=transform(scaler, merged.X)) for scaler in self.scalers]
 
     @property
