@@ -10,7 +10,7 @@ from infwidth._engine.forward import fused_pass
 from infwidth._engine.rows import Rows
 from infwidth._linalg.cholesky import ROUNDING
 from infwidth._linalg.jitter import JITTERS
-from infwidth._linalg.lapack import Routines, half_solve, in_place
+from infwidth._linalg.lapack import Routines, factor_in_place, half_solve
 from infwidth._runtime.jit import entry_point, jit
 from infwidth._runtime.warnings import warn_user
 
@@ -113,7 +113,7 @@ def factor(
         A[:] = K
         for i in range(diagonal.size):
             A[i, i] = diagonal[i] + noise[i] + jitter * unit[i]
-        if in_place(routines.potrf, A) == 0:
+        if factor_in_place(routines, A) == 0:
             definite = True
             for i in range(diagonal.size):
                 definite &= A[i, i] ** 2 > ROUNDING * (diagonal[i] + noise[i])

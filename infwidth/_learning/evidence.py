@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.linalg import blas
 
+from infwidth._linalg import blas
 from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
 
@@ -99,4 +99,4 @@ def _add_outer(tiles: LowerTiles, scale: float, left: np.ndarray, right: np.ndar
     a, b = tiles.split(left), tiles.split(right)
     for i in range(tiles.n_blocks):
         for j in range(i + 1):
-            blas.dgemm(scale, a[i], b[j], keep, tiles[i, j], trans_b=1, overwrite_c=1)
+            blas.gemm(scale, a[i], b[j], keep, tiles[i, j], trans_b=True)

@@ -1,14 +1,14 @@
 """Cholesky factorisation by tiles, in place, and what can be solved with it.
 
 All loops over single numbers are BLAS and LAPACK calls on tiles; the algorithms are the tile versions of
-LAPACK's potrf, trtri and lauum (Buttari et al. 2009). Tiles are factored without the GIL.
+LAPACK's potrf, trtri and lauum (Buttari et al. 2009).
 """
 
 import numpy as np
-from scipy.linalg import LinAlgError, LinAlgWarning, blas, lapack
+from scipy.linalg import LinAlgError, LinAlgWarning
 
+from infwidth._linalg import blas
 from infwidth._linalg.jitter import JITTERS, NotPositiveDefiniteError, first_definite
-from infwidth._linalg.lapack import ROUTINES, overwrite
 from infwidth._linalg.solver import Matrix, Solver
 from infwidth._linalg.tiles import TILE, Blocks, LowerTiles, sum_of
 from infwidth._runtime.memory import MemoryLimit, require_memory
@@ -127,7 +127,7 @@ class Cholesky(Solver):
     def _factor_pivot(self, k: int) -> None:
         """Factor the tile of column k on the diagonal."""
         tiles = self.tiles
-        info = overwrite(ROUTINES.potrf, tiles[k, k].T)
+        info = blas.potrf(tiles[k, k])
         bad = ~(np.diag(tiles[k, k]) ** 2 > self._floor[k])  # LAPACK lets NaN pass, and pivots that are rounding
         if info or bad.any():
             raise NotPositiveDefiniteError(
@@ -138,12 +138,12 @@ class Cholesky(Solver):
         """Divide tile column k by its pivot, and subtract it from all columns right of it, from row ``first`` on."""
         tiles = self.tiles
         for i in range(max(k + 1, first), tiles.n_blocks):  # A_ik <- A_ik L_kk⁻ᵀ
-            blas.dtrsm(1.0, tiles[k, k], tiles[i, k], side=1, lower=1, trans_a=1, overwrite_b=1)
+            blas.trsm(1.0, tiles[k, k], tiles[i, k], right=True, trans=True)
         for j in range(k + 1, tiles.n_blocks):  # A_ij <- A_ij - L_ik L_jkᵀ
             if j >= first:
-                blas.dsyrk(-1.0, tiles[j, k], 1.0, tiles[j, j], lower=1, overwrite_c=1)
+                blas.syrk(-1.0, tiles[j, k], tiles[j, j])
             for i in range(max(j + 1, first), tiles.n_blocks):
-                blas.dgemm(-1.0, tiles[i, k], tiles[j, k], 1.0, tiles[i, j], trans_b=1, overwrite_c=1)
+                blas.gemm(-1.0, tiles[i, k], tiles[j, k], 1.0, tiles[i, j], trans_b=True)
 
     def half_solve(self, blocks: Blocks, first: int = 0) -> None:
         """Overwrite the blocks of B with those of L⁻¹B.
@@ -155,9 +155,9 @@ class Cholesky(Solver):
         """
         tiles = self.tiles
         for k in range(first, tiles.n_blocks):
-            blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, overwrite_b=1)
+            blas.trsm(1.0, tiles[k, k], blocks[k])
             for i in range(k + 1, tiles.n_blocks):
-                blas.dgemm(-1.0, tiles[i, k], blocks[k], 1.0, blocks[i], overwrite_c=1)
+                blas.gemm(-1.0, tiles[i, k], blocks[k], 1.0, blocks[i])
 
     def explained(self, blocks: Blocks) -> np.ndarray:
         """Return the diagonal of Bᵀ A⁻¹ B, the squared column norms of L⁻¹B."""
@@ -177,8 +177,8 @@ class Cholesky(Solver):
         self.half_solve(blocks, first)
         for k in reversed(range(tiles.n_blocks)):  # L⁻ᵀ
             for i in range(k + 1, tiles.n_blocks):
-                blas.dgemm(-1.0, tiles[i, k], blocks[i], 1.0, blocks[k], trans_a=1, overwrite_c=1)
-            blas.dtrsm(1.0, tiles[k, k], blocks[k], lower=1, trans_a=1, overwrite_b=1)
+                blas.gemm(-1.0, tiles[i, k], blocks[i], 1.0, blocks[k], trans_a=True)
+            blas.trsm(1.0, tiles[k, k], blocks[k], trans=True)
 
     def log_determinant(self) -> float:
         """Return log det A."""
@@ -205,8 +205,8 @@ class Cholesky(Solver):
     def inverse(self) -> LowerTiles:
         """Return the lower triangle of A⁻¹ as tiles, in the memory of L: this object is of no use afterwards."""
         tiles = self.tiles
-        if tiles.n_blocks == 1:  # small matrices are inverted side by side
-            overwrite(ROUTINES.potri, tiles[0, 0].T)
+        if tiles.n_blocks == 1:
+            blas.potri(tiles[0, 0])
         else:
             self._invert_factor()
             self._multiply_inverse()
@@ -218,24 +218,24 @@ class Cholesky(Solver):
         tiles, n_blocks = self.tiles, self.tiles.n_blocks
         for k in range(n_blocks):
             for i in range(k + 1, n_blocks):
-                blas.dtrsm(-1.0, tiles[k, k], tiles[i, k], side=1, lower=1, overwrite_b=1)
+                blas.trsm(-1.0, tiles[k, k], tiles[i, k], right=True)
                 for j in range(k):
-                    blas.dgemm(1.0, tiles[i, k], tiles[k, j], 1.0, tiles[i, j], overwrite_c=1)
+                    blas.gemm(1.0, tiles[i, k], tiles[k, j], 1.0, tiles[i, j])
             for j in range(k):
-                blas.dtrsm(1.0, tiles[k, k], tiles[k, j], lower=1, overwrite_b=1)
-            lapack.dtrtri(tiles[k, k], lower=1, overwrite_c=1)
+                blas.trsm(1.0, tiles[k, k], tiles[k, j])
+            blas.trtri(tiles[k, k])
 
     def _multiply_inverse(self) -> None:
         """L⁻¹ <- L⁻ᵀ L⁻¹."""
         tiles = self.tiles
         for k in range(tiles.n_blocks):
             for j in range(k):
-                blas.dsyrk(1.0, tiles[k, j], 1.0, tiles[j, j], lower=1, trans=1, overwrite_c=1)
+                blas.syrk(1.0, tiles[k, j], tiles[j, j], trans=True)
                 for i in range(j + 1, k):
-                    blas.dgemm(1.0, tiles[k, i], tiles[k, j], 1.0, tiles[i, j], trans_a=1, overwrite_c=1)
+                    blas.gemm(1.0, tiles[k, i], tiles[k, j], 1.0, tiles[i, j], trans_a=True)
             for j in range(k):
-                blas.dtrmm(1.0, tiles[k, k], tiles[k, j], lower=1, trans_a=1, overwrite_b=1)
-            lapack.dlauum(tiles[k, k], lower=1, overwrite_c=1)
+                blas.trmm(1.0, tiles[k, k], tiles[k, j], trans=True)
+            blas.lauum(tiles[k, k])
 
 
 def _require_finite(source: Matrix, tiles: LowerTiles) -> None:

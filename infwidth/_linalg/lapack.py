@@ -19,13 +19,11 @@ class Routines(NamedTuple):
     """Addresses in this process: arguments of compiled functions, whose machine code outlives it on disk."""
 
     potrf: int
-    potri: int
     trsm: int
 
 
 ROUTINES = Routines(
     get_cython_function_address("scipy.linalg.cython_lapack", "dpotrf"),
-    get_cython_function_address("scipy.linalg.cython_lapack", "dpotri"),
     get_cython_function_address("scipy.linalg.cython_blas", "dtrsm"),
 )
 
@@ -43,7 +41,7 @@ def _caller(n_arguments: int) -> tuple[Any, Any]:
 
 
 @intrinsic  # type: ignore[misc]
-def _call_in_place(typing_context, routine, uplo, n, a, lda, info):  # type: ignore[no-untyped-def]
+def _call_potrf(typing_context, routine, uplo, n, a, lda, info):  # type: ignore[no-untyped-def]
     return _caller(5)
 
 
@@ -55,22 +53,15 @@ def _call_trsm(  # type: ignore[no-untyped-def]
 
 
 @jit
-def in_place(routine: int, A: np.ndarray) -> int:
-    """Overwrite the upper triangle of A, C-ordered, and return LAPACK's ``info``.
+def factor_in_place(routines: Routines, A: np.ndarray) -> int:
+    """Overwrite the upper triangle of A, C-ordered, with Lᵀ, and return the first pivot that is not positive, or 0.
 
-    For Fortran it is the lower triangle: with ``potrf`` A becomes L, or ``info`` is the first pivot that is not
-    positive; with ``potri`` L becomes the inverse of A.
+    For Fortran it is the lower triangle, with L.
     """
     numbers = np.array([LOWER, A.shape[0], max(1, A.shape[0]), 0])
     at = numbers.ctypes.data  # little-endian: a character, or an integer of any size
-    _call_in_place(routine, at, at + 8, A.ctypes.data, at + 16, at + 24)  # type: ignore[call-arg]
+    _call_potrf(routines.potrf, at, at + 8, A.ctypes.data, at + 16, at + 24)  # type: ignore[call-arg]
     return numbers[3]
-
-
-@entry_point
-def overwrite(routine: int, A: np.ndarray) -> int:
-    """Do the same from Python."""
-    return in_place(routine, A)
 
 
 @entry_point
