@@ -10,7 +10,7 @@ import joblib
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from infwidth._runtime.threads import blas_threads, for_each, thread_count
+from infwidth._runtime.threads import blas_threads, for_each, side_by_side, thread_count
 
 OUTSIDE = 3  # BLAS threads around each test that looks at them
 WAIT = 30  # seconds until a test that hangs fails
@@ -204,3 +204,43 @@ def test_fork_while_another_thread_is_at_work():
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "both went on\n", done.stderr
+
+
+# --- side by side
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_side_by_side_yields_in_order(n_threads):
+    def slower_first(item):
+        time.sleep(0.01 * (4 - item))
+        return item**2
+
+    interrupted = []
+    assert list(side_by_side(slower_first, range(4), n_threads, lambda: interrupted.append(1))) == [0, 1, 4, 9]
+    assert not interrupted
+
+
+@pytest.mark.parametrize("end", ["exception", "closed"])
+def test_side_by_side_ends_what_is_at_work(end):
+    at_work, stop, begun = threading.Event(), threading.Event(), []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            assert at_work.wait(10)  # until the next is at work
+            if end == "exception":
+                raise ZeroDivisionError
+        else:
+            at_work.set()
+            assert stop.wait(10)  # until it is interrupted
+        return item
+
+    found = side_by_side(work, range(20), 2, stop.set)
+    if end == "exception":
+        with pytest.raises(ZeroDivisionError):
+            next(found)
+    else:
+        assert next(found) == 0
+        found.close()
+    assert stop.is_set()
+    assert len(begun) <= 3  # none of the others has begun
