@@ -37,15 +37,6 @@ class Rows(NamedTuple):
         by_site = split_by_site(inputs, len(self.by_site))
         return Rows(inputs, by_site, coefficients, self.nngp[place], self.ntk[place])
 
-    def joined(self, others: "Rows") -> "Rows":
-        """Return these inputs, and others after them."""
-        inputs, nngp, ntk = (
-            np.concatenate(pair)
-            for pair in ((self.inputs, others.inputs), (self.nngp, others.nngp), (self.ntk, others.ntk))
-        )
-        coefficients = np.concatenate([self.coefficients, others.coefficients], axis=1)
-        return Rows(inputs, split_by_site(inputs, len(self.by_site)), coefficients, nngp, ntk)
-
 
 def compute_rows(program: Program, X: np.ndarray) -> Rows:
     """Follow the program's operations for single inputs, shape (n, n_features)."""

@@ -227,7 +227,7 @@ class Search:
 
         improved: list[Model] = []
         climbs = side_by_side(best, range(len(models)), n_threads, self._end)
-        with closing(climbs):  # type: ignore[type-var]  # a generator
+        with closing(climbs):
             for model in models:
                 with self.monitor.task(f"learn {model.network}"):
                     found = next(climbs)

@@ -55,13 +55,12 @@ def lauum(A: np.ndarray) -> None:
 
 def trtri(A: np.ndarray) -> None:
     """L <- L⁻¹."""
-    info = ctypes.c_int64(0)
-    _dtrtri("L", "N", len(A), A, _ld(A), info)
+    _on_triangle(_dtrtri, A, "N")
 
 
-def _on_triangle(routine: Callable[..., None], A: np.ndarray) -> int:
+def _on_triangle(routine: Callable[..., None], A: np.ndarray, *options: str) -> int:
     info = ctypes.c_int64(0)
-    routine("L", len(A), A, _ld(A), info)
+    routine("L", *options, len(A), A, _ld(A), info)
     return info.value
 
 

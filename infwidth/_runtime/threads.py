@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -71,7 +71,7 @@ def for_each(function: Callable[[Item], object], items: Iterable[Item], n_thread
 
 def side_by_side(
     function: Callable[[Item], Found], items: Iterable[Item], n_threads: int, interrupt: Callable[[], object]
-) -> Iterator[Found]:
+) -> Generator[Found, None, None]:
     """Yield ``function(item)`` for all items, in their order, with ``n_threads`` of them at work at a time.
 
     Where an exception ends this, or the iterator is closed, ``interrupt`` is called if the function is still at work,
