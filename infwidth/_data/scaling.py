@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from infwidth._data.standardizer import standardizer
+from infwidth._data.standardizer import standardized, standardizer
 from infwidth._data.warp import WeightedPowerTransformer
 
 FeatureScaling = Literal["auto", "standard", "power", None]
@@ -27,8 +27,10 @@ def feature_scalers(kind: FeatureScaling, X: np.ndarray, weight: np.ndarray, *, 
 
 
 def transform(scaler: Scaler, X: np.ndarray) -> np.ndarray:
-    """Apply a scaling."""
-    return X if scaler is None else scaler.transform(X)
+    """Apply a scaling to valid features."""
+    if scaler is None:
+        return X
+    return scaler.warped(X) if isinstance(scaler, WeightedPowerTransformer) else standardized(scaler, X)
 
 
 def with_names(scaler: Scaler, feature_names: np.ndarray | None) -> Scaler:

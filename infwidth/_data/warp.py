@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_n_features, check_is_fitted, validate_data
 
-from infwidth._data.standardizer import standardizer
+from infwidth._data.standardizer import standardized, standardizer
 from infwidth._data.validation import require_numbers
 from infwidth._data.weights import checked_weights
 from infwidth._runtime.floating_point import no_floating_point_errors
@@ -84,8 +84,11 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         require_numbers("X", X)
-        inputs = validate_data(self, X, dtype=np.float64, reset=False)
-        return self.scaler_.transform(self._warp(self._centred(inputs)))
+        return self.warped(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def warped(self, X: np.ndarray) -> np.ndarray:
+        """Return the same of an array that is known to be valid."""
+        return standardized(self.scaler_, self._warp(self._centred(X)))
 
     def inverse_transform(self, X: npt.ArrayLike) -> np.ndarray:
         """Return the features whose ``transform`` is X.
@@ -123,7 +126,11 @@ class WeightedPowerTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
             return Z + (W - inside) / self._slope(Z)
 
     def _warp_inside(self, Z: np.ndarray) -> np.ndarray:
-        return np.column_stack([yeojohnson(z, power) for z, power in zip(Z.T, self.lambdas_, strict=True)])
+        """Return ψ(z) = sign(z) (exp(e log(1 + |z|)) - 1) / e with e = λ for z >= 0 and 2 - λ below."""
+        exponent, logs = np.where(Z >= 0.0, self.lambdas_, 2.0 - self.lambdas_), np.log1p(np.abs(Z))
+        tends_to_log = np.abs(exponent) < np.finfo(float).eps
+        exponent[tends_to_log] = 1.0
+        return np.sign(Z) * np.where(tends_to_log, logs, np.expm1(exponent * logs) / exponent)
 
     def _slope(self, Z: np.ndarray) -> np.ndarray:
         """Return ψ'(z) = (1 + |z|)^(±(λ - 1)) for z >< 0."""

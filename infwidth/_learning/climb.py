@@ -1,4 +1,4 @@
-"""Climbing the evidence of one network: exact gradients, L-BFGS-B, weak priors.
+"""Climbing the evidence of one network: exact gradients, a quasi-Newton method, weak priors.
 
 The variables are the logarithms of the network's free variances and, last, of the noise variances: one for all outputs,
 or one for each. Every variable has a normal prior around its start; the bounds only keep the numbers in range.
@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError
-from scipy.optimize import minimize
 
 from infwidth._data.validation import shown
 from infwidth._engine.engine import NotFiniteError
 from infwidth._learning.model import Model
 from infwidth._learning.objective import Objective
+from infwidth._learning.quasi_newton import minimize
 from infwidth.networks import Network
 from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_of, with_theta
 
 LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
-MAX_ITERATIONS = 200
+TOLERANCE = 0.002  # of the evidence and the prior's logarithm; a step promises less than there is, at times a tenth
+WITHOUT_PRIOR = 0.1  # factor of the tolerance: in flat directions there is farther to go
+VARIANCE_CURVATURE, NOISE_CURVATURE = 0.02, 0.2  # a row, before anything is known: typical of small data sets
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
-MAX_RUNS, STEEP = 4, 0.05  # a line search that fails ends a run early: a larger slope of the evidence is no optimum
 # With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum).
 OptimizerFunction = Callable[[Callable[..., Any], np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 
@@ -38,6 +39,7 @@ def climb(
     least_noise: float | np.ndarray = 0.0,
     center: np.ndarray | None = None,
     optimizer: OptimizerFunction | None = None,
+    tolerance: float = TOLERANCE,
     in_time: Callable[[], bool] = lambda: True,
 ) -> Model:
     """Return the model that a model leads to.
@@ -55,27 +57,31 @@ def climb(
     center : ndarray of shape (p + n_noises,), optional
         Its mean; None means the start.
     optimizer : callable, optional
-        With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means L-BFGS-B.
+        With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means ``minimize``.
+    tolerance : float, default=TOLERANCE
+        Of ``minimize``, with a prior.
     in_time : callable () -> bool, optional
-        Where it returns False L-BFGS-B ends, with the best point so far.
+        Where it returns False ``minimize`` ends, with the best point so far.
     """
     network, noise_variance = model.network, model.noise_variance
     p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
-    bounds = np.tile(LOG_BOUNDS, (len(start), 1))
-    bounds[p:, 0] = np.clip(np.log(np.maximum(least_noise, LEAST_NOISE)), None, LOG_BOUNDS[1])
+    bounds = _bounds(p, len(start), least_noise)
     start = np.clip(start, *bounds.T)
     center = start if center is None else center
     precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
     best: dict[str, Any] = {}
     cost = _cost(objective, network, precision, center, best)
-    converged = True
+    converged, curvature = True, None
     if optimizer is None:
-        converged = _minimize(cost, start, bounds, best, in_time)
+        guess = _typical_curvature(p, len(start)) if model.curvature is None else model.curvature
+        enough = tolerance if prior_std else WITHOUT_PRIOR * tolerance
+        found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=enough, in_time=in_time)
+        converged, curvature = found.converged, found.curvature / objective.n_rows
     else:
-        found = optimizer(cost, start, bounds)
-        if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(found)}.")
-        cost(found[0])
+        returned = optimizer(cost, start, bounds)
+        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+            raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(returned)}.")
+        cost(returned[0])
     return replace(
         model,
         network=with_theta(network, best["theta"][:p]),
@@ -83,7 +89,20 @@ def climb(
         evidence=best["value"],
         converged=converged,
         center=center,
+        curvature=curvature,
     )
+
+
+def _bounds(p: int, n: int, least_noise: float | np.ndarray) -> np.ndarray:
+    """Return the bounds of n logarithms, the first p of which are those of the network."""
+    bounds = np.tile(LOG_BOUNDS, (n, 1))
+    bounds[p:, 0] = np.clip(np.log(np.maximum(least_noise, LEAST_NOISE)), None, LOG_BOUNDS[1])
+    return bounds
+
+
+def _typical_curvature(p: int, n: int) -> np.ndarray:
+    """Return a guess of the curvature a row, for the same variables."""
+    return np.diag(np.append(np.full(p, VARIANCE_CURVATURE), np.full(n - p, NOISE_CURVATURE)))
 
 
 def _cost(
@@ -138,30 +157,3 @@ def _wall(theta: np.ndarray, best: dict[str, Any]) -> tuple[float, np.ndarray]:
     away = theta - best["theta"]
     height = WALL * (1.0 + abs(best["cost"]))
     return best["cost"] + height * float(1.0 + away @ away), 2.0 * height * away
-
-
-def _minimize(
-    cost: Callable[..., Any],
-    start: np.ndarray,
-    bounds: np.ndarray,
-    best: dict[str, Any],
-    in_time: Callable[[], bool],
-) -> bool:
-    """Run L-BFGS-B, again from the best point where it stopped on a slope; return whether it ended by itself."""
-    options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
-
-    def stop_in_time(_: np.ndarray) -> None:
-        if not in_time():
-            raise StopIteration
-
-    for _ in range(MAX_RUNS):
-        found = minimize(
-            cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=stop_in_time
-        )
-        if found.nit >= MAX_ITERATIONS or not in_time():
-            return False
-        downhill = np.clip(found.x - found.jac, *bounds.T) - found.x
-        if np.abs(downhill).max() < STEEP:
-            break
-        start = best["theta"]
-    return True

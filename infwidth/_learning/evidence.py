@@ -1,7 +1,7 @@
 """How well a kernel explains the targets, and the derivative of that with respect to every entry of the matrix."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,22 +10,18 @@ from infwidth._linalg.cholesky import Cholesky
 from infwidth._linalg.tiles import LowerTiles
 
 
-class Evidence:
-    """A value L, and ∂L/∂A for A = K + diag(noise) as lower tiles (in the memory of A).
+class Evidence(NamedTuple):
+    """A value L of A = K + diag(noise), and its derivative.
 
     Attributes
     ----------
     value : float
-    tiles : LowerTiles
-        M, symmetric, with dL = Σ_ij M_ij dA_ij.
+    derivative : callable () -> LowerTiles
+        Returns M, symmetric, with dL = Σ_ij M_ij dA_ij, in the memory of A: once.
     """
 
-    def __init__(self, value: float, tiles: LowerTiles) -> None:
-        self.value, self.tiles = value, tiles
-
-    def diagonal(self) -> np.ndarray:
-        """Return the diagonal of M, shape (n,)."""
-        return self.tiles.diagonal()
+    value: float
+    derivative: Callable[[], LowerTiles]
 
 
 EvidenceFunction = Callable[[LowerTiles, np.ndarray], Evidence]
@@ -45,9 +41,13 @@ def log_marginal_likelihood(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     n, t = Y.shape
     fit = np.einsum("ij,ij->", Y, alpha)
     value = float(-0.5 * fit - 0.5 * t * (factor.log_determinant() + n * np.log(2.0 * np.pi)))
-    inverse = factor.inverse()
-    _add_outer(inverse, 0.5, alpha, alpha, -0.5 * t)
-    return Evidence(value, inverse)
+
+    def derivative() -> LowerTiles:
+        M = factor.inverse()
+        _add_outer(M, 0.5, alpha, alpha, -0.5 * t)
+        return M
+
+    return Evidence(value, derivative)
 
 
 def leave_one_out_density(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
@@ -72,16 +72,23 @@ def leave_one_out_density(tiles: LowerTiles, Y: np.ndarray) -> Evidence:
     own = inverse.diagonal()
     r = alpha / own[:, None]
     value = float(np.sum(0.5 * t * np.log(own) - 0.5 * np.einsum("ij,ij->i", alpha, r) - 0.5 * t * np.log(2.0 * np.pi)))
-    weight = 0.5 * (t / own + np.einsum("ij,ij->i", r, r))
-    B = inverse.dense()
-    product = B @ r
-    B *= np.sqrt(weight)[:, None]  # B diag(c) B = (√c B)ᵀ(√c B)
-    for i in range(inverse.n_blocks):
-        for j in range(i + 1):
-            inverse[i, j][:] = -(B[:, inverse.rows(i)].T @ B[:, inverse.rows(j)])
-    _add_outer(inverse, 0.5, alpha, product, 1.0)
-    _add_outer(inverse, 0.5, product, alpha, 1.0)
-    return Evidence(value, inverse)
+
+    def derivative() -> LowerTiles:
+        weight = 0.5 * (t / own + np.einsum("ij,ij->i", r, r))
+        B = inverse.dense()
+        product = B @ r
+        B *= np.sqrt(weight)[:, None]
+        left = B.T  # B diag(c) B = (√c B)ᵀ(√c B), and B is in C order
+        for i in range(inverse.n_blocks):
+            inverse[i, i][:] = 0.0
+            blas.syrk(-1.0, left[inverse.rows(i)], inverse[i, i])
+            for j in range(i):
+                blas.gemm(-1.0, left[inverse.rows(i)], left[inverse.rows(j)], 0.0, inverse[i, j], trans_b=True)
+        _add_outer(inverse, 0.5, alpha, product, 1.0)
+        _add_outer(inverse, 0.5, product, alpha, 1.0)
+        return inverse
+
+    return Evidence(value, derivative)
 
 
 def share_of_mean(total: float | np.ndarray, Y: np.ndarray) -> Any:

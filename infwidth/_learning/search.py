@@ -25,9 +25,9 @@ from scipy.linalg import LinAlgError
 from infwidth._data.data import Data
 from infwidth._data.leaves import leaves
 from infwidth._engine.engine import Limit, NotFiniteError
-from infwidth._learning.climb import OptimizerFunction, climb
+from infwidth._learning.climb import TOLERANCE, OptimizerFunction, climb
 from infwidth._learning.evidence import EvidenceFunction
-from infwidth._learning.model import Model, merit
+from infwidth._learning.model import Model, expanded, merit
 from infwidth._learning.objective import Objective, evidence_bytes
 from infwidth._runtime.callbacks import Monitor
 from infwidth._runtime.threads import side_by_side, thread_count
@@ -35,6 +35,7 @@ from infwidth.networks import Network
 from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, LEAF_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
+SCREENING_TOLERANCE = 0.03  # of climbs to where others begin
 ABUNDANT_ROWS = 15_000  # no single variance is told by chance
 
 
@@ -122,7 +123,7 @@ class Search:
             for architecture, network in enumerate(networks)
             for scaling in range(len(self.datasets))
         ]
-        screened = self.improve(starts, SCREENING_ROWS, self.settings.n_restarts)
+        screened = self.improve(starts, SCREENING_ROWS, self.settings.n_restarts, tolerance=SCREENING_TOLERANCE)
         relevance = self._with_relevance(screened) or _best_scalings(screened)
         common = [m for m in screened if self.keep_common and self._is_common(m) and m not in relevance]
         few, refines = len(self.order) <= WHOLE_ROWS, self.task.refines
@@ -143,13 +144,13 @@ class Search:
     def _with_relevance(self, screened: list[Model]) -> list[Model]:
         """Return the models with an input variance a feature, the best first: of the best with each scaling."""
         n_features, first = self.datasets[0].X.shape[1], _best_scalings(screened)
-        learned = self.improve([_expanded(m, n_features) for m in first], RELEVANCE_ROWS)
+        learned = self.improve([expanded(m, n_features) for m in first], RELEVANCE_ROWS)
         if len(learned) < len(first):
             return learned
         best = learned[0].architecture
         others = [m for m in screened if m.architecture == best and m not in first and self._is_common(m)]
         if others:
-            learned += self.improve([_expanded(m, n_features) for m in others], RELEVANCE_ROWS)
+            learned += self.improve([expanded(m, n_features) for m in others], RELEVANCE_ROWS)
         return sorted(learned, key=merit, reverse=True)
 
     def _is_common(self, model: Model) -> bool:
@@ -169,7 +170,7 @@ class Search:
             return judged
         best, n_features = _best_scalings(judged), self.datasets[0].X.shape[1]
         if len(self.order) > ABUNDANT_ROWS:
-            best = [_expanded(m, n_features) for m in best]
+            best = [expanded(m, n_features) for m in best]
         return self.improve(best, n_rows) or judged
 
     def _judged(self, models: list[Model], n_rows: int) -> list[Model]:
@@ -180,7 +181,7 @@ class Search:
             datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
             objective = self._objective(datasets, n_jobs=self.task.n_jobs)
             try:
-                evidence = objective.evaluate(model.network, model.noise_variance)[0]
+                evidence = objective.value(model.network, model.noise_variance)
             except (LinAlgError, NotFiniteError):
                 evidence = -np.inf
             judged.append((merit(model, evidence), model))
@@ -209,6 +210,7 @@ class Search:
         *,
         resume: bool = False,
         evidence: EvidenceFunction | None = None,
+        tolerance: float = TOLERANCE,
     ) -> list[Model]:
         """Return those that there was time to improve on ``n_rows`` rows, the best first."""
         if not models:
@@ -223,7 +225,7 @@ class Search:
                 return None
             datasets = [self.datasets[model.scaling].take(rows) for rows in groups]
             objective = self._objective(datasets, evidence, 1 if n_threads > 1 else self.task.n_jobs)
-            return self._best_climb(objective, starts[place], resume)
+            return self._best_climb(objective, starts[place], resume, tolerance)
 
         improved: list[Model] = []
         climbs = side_by_side(best, range(len(models)), n_threads, self._end)
@@ -261,7 +263,7 @@ class Search:
     ) -> Objective:
         return Objective(datasets, self.task.limit, evidence or self.task.learned_by, n_jobs)
 
-    def _best_climb(self, objective: Objective, starts: list[Model], resume: bool) -> Model:
+    def _best_climb(self, objective: Objective, starts: list[Model], resume: bool, tolerance: float) -> Model:
         """Climb from the starts; return the best."""
         settings = self.settings
         climbs = [
@@ -273,6 +275,7 @@ class Search:
                 least_noise=self.least_noise,
                 center=model.center if resume else None,
                 optimizer=settings.optimizer,
+                tolerance=tolerance,
                 in_time=lambda: time.perf_counter() <= self.deadline,
             )
             for model in starts
@@ -302,8 +305,3 @@ def _best_scalings(models: list[Model]) -> list[Model]:
     for model in models:
         best.setdefault(model.architecture, model)
     return list(best.values())
-
-
-def _expanded(model: Model, n_features: int) -> Model:
-    """Return the model with an input variance for each feature, where its network asks for them."""
-    return replace(model, network=model.network.expanded(n_features))

@@ -30,6 +30,9 @@ def syrk(alpha: float, A: np.ndarray, C: np.ndarray, trans: bool = False) -> Non
 
 def trsm(alpha: float, L: np.ndarray, B: np.ndarray, right: bool = False, trans: bool = False) -> None:
     """B <- α op(L)⁻¹ B, or on the right of B, for a lower triangle L."""
+    if B.shape[1] == 1 and alpha == 1.0 and not right:  # dtrsm would pack L first, which takes longer than all else
+        _dtrsv("L", _transposed(trans), "N", len(B), L, _ld(L), B, 1)
+        return
     _dtrsm("R" if right else "L", "L", _transposed(trans), "N", *B.shape, float(alpha), L, _ld(L), B, _ld(B))
 
 
@@ -101,6 +104,7 @@ def _box(argument: Argument | ctypes.c_int64) -> int | ctypes._SimpleCData:  # t
 _dgemm = _routine("blas", "dgemm", 13)
 _dsyrk = _routine("blas", "dsyrk", 10)
 _dtrsm = _routine("blas", "dtrsm", 11)
+_dtrsv = _routine("blas", "dtrsv", 8)
 _dtrmm = _routine("blas", "dtrmm", 11)
 _dpotrf = _routine("lapack", "dpotrf", 5)
 _dpotri = _routine("lapack", "dpotri", 5)

@@ -176,12 +176,14 @@ def _adjoint(
 _compiled = cache(c_function)  # it must outlive the calls of its address
 
 
+@cache
 def forward_loop(loop: ForwardLoop, name: str, *, n_coefficients: int = 0, across: bool = False) -> int:
     """Return the address of a forward loop, for ``call_forward``; ``loop`` is an inlined function of arrays."""
     names = {"loop": loop, "view": _all_pairs if across else _one_pair, "n_coefficients": n_coefficients}
     return cast("int", _compiled(_forward, types.void(*_FORWARD), f"{name}_forward", **names).address)
 
 
+@cache
 def adjoint_loop(
     loop: AdjointLoop, name: str, *, n_coefficients: int = 0, n_numbers: int = 0, across: bool = False
 ) -> int:

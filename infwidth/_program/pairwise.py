@@ -8,7 +8,7 @@ beforehand, in O(n). A kernel of a site with itself never comes from the formula
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class Pairwise(Operation):
         coefficients = np.zeros((n_sites, N_COEFFICIENTS, n))
         k, t = np.empty_like(own.k), np.empty_like(own.t)
         for site, place in enumerate(diagonal_places(pairs)):
-            rows = self.family.rows(own.k[place], self._numbers())
+            rows = self.family.rows(own.k[place], self._numbers)
             for target, coefficient in zip(coefficients[site], rows.coefficients, strict=False):
                 target[:] = coefficient
             k[place], t[place] = rows.value, rows.derivative * own.t[place]
@@ -69,7 +69,7 @@ class Pairwise(Operation):
     def rows_adjoint(
         self, before: Before, bar: Values, q_bar: np.ndarray, gradient: np.ndarray
     ) -> tuple[Values, Values | None]:
-        own, ntk, places, p = before.own, before.ntk, diagonal_places(before.pairs), self._numbers()
+        own, ntk, places, p = before.own, before.ntk, diagonal_places(before.pairs), self._numbers
         k_bar, t_bar = np.empty_like(own.k), np.zeros_like(own.t)
         for site, place in enumerate(places):
             q, t, g, h = own.k[place], own.t[place], bar.k[place], bar.t[place]
@@ -127,10 +127,10 @@ class Pairwise(Operation):
         out, t = np.empty((len(Partials._fields), *own.k.shape)), np.empty_like(own.t)
         for place, (left, right) in enumerate(before.pairs):
             sides = _sides(before, left, right)
-            partials = _partials(self.family, own.k[place], *sides, self._numbers(), out[:, place])
+            partials = _partials(self.family, own.k[place], *sides, self._numbers, out[:, place])
             t[place] = partials.slope * own.t[place] if before.ntk else own.t[place]
             if left == right:
-                rows = self.family.rows(np.diagonal(own.k[place]).copy(), self._numbers())
+                rows = self.family.rows(np.diagonal(own.k[place]).copy(), self._numbers)
                 np.fill_diagonal(partials.value, rows.value)
                 np.fill_diagonal(t[place], rows.derivative * np.diagonal(own.t[place]))
         return Values(out[0], t), out
@@ -166,7 +166,7 @@ class Pairwise(Operation):
     def _rows_tangent(
         self, q: np.ndarray, t: np.ndarray, dq: np.ndarray, dt: np.ndarray, linear: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        rows, slopes = self.family.rows(q, self._numbers()), self.family.row_slopes(q, self._numbers())
+        rows, slopes = self.family.rows(q, self._numbers), self.family.row_slopes(q, self._numbers)
         d_value, d_slope = slopes[0] * dq, rows.derivative * dt + t * slopes[1] * dq
         for number, moved in self._moved():
             there = self.family.rows(q, moved)
@@ -174,6 +174,7 @@ class Pairwise(Operation):
             d_slope += linear[number] * t * (there.derivative - rows.derivative)
         return d_value, d_slope
 
+    @cached_property
     def _numbers(self) -> np.ndarray:
         values = self.parameters()
         return np.array([*values, *[0.0] * (N_PARAMETERS - len(values))])
@@ -181,10 +182,10 @@ class Pairwise(Operation):
     def _moved(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the place of each number in which T is affine, and the numbers where it is larger by 1."""
         for number in range(self.n_numbers - 1):
-            yield number, self._numbers() + np.eye(N_PARAMETERS)[number]
+            yield number, self._numbers + np.eye(N_PARAMETERS)[number]
 
     def _partials(self, k: np.ndarray, left: np.ndarray, right: np.ndarray) -> Partials:
-        return _partials(self.family, k, left, right, self._numbers())
+        return _partials(self.family, k, left, right, self._numbers)
 
 
 def _sides(before: Before, left: int, right: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from infwidth._data.scaling import FEATURE_SCALINGS, FeatureScaling, Scaler, with_names
 from infwidth._data.validation import (
+    is_valid_table,
     require_bool,
     require_choice,
     require_count,
@@ -207,6 +208,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
                 "start values (network, noise_variance), a smaller prior_std, or a larger max_optimizer_time.",
                 ConvergenceWarning,
             )
+        if not self.warm_start:  # only learning that goes on needs it
+            models = [replace(m, curvature=None) for m in models]
         return [replace(m, noise_variance=_of_all_outputs(m.noise_variance, varying)) for m in models], converged
 
     def _warm_start_key(self, task: Task[Any]) -> tuple[Any, ...]:
@@ -358,6 +361,8 @@ class BaseInfiniteNet(CallbackSupportMixin, BaseEstimator):
 
     def _new_inputs(self, X: npt.ArrayLike) -> np.ndarray:
         check_is_fitted(self)
+        if not hasattr(self, "feature_names_in_") and is_valid_table(X, self.n_features_in_):
+            return X
         require_numbers("X", X)
         return validate_data(self, X, dtype=np.float64, reset=False)
 

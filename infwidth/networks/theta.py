@@ -28,7 +28,11 @@ Owner = TypeVar("Owner", bound=HasVariances)
 
 def free_hyperparameters(network: HasVariances) -> dict[str, np.ndarray]:
     """Return the variances that can change, by name, as flat arrays: a variance of 0 is fixed."""
-    flat = {name: np.ravel(np.asarray(value, dtype=float)) for name, value in network.hyperparameters().items()}
+    return _free(network.hyperparameters())
+
+
+def _free(values: dict[str, Any]) -> dict[str, np.ndarray]:
+    flat = {name: np.ravel(np.asarray(value, dtype=float)) for name, value in values.items()}
     return {name: value[value > 0] for name, value in flat.items() if np.any(value > 0)}
 
 
@@ -71,9 +75,10 @@ def checked_theta(theta: npt.ArrayLike, n_free: int, n_noises: int = 0, name: st
 
 def with_theta(network: Owner, theta: npt.ArrayLike) -> Owner:
     """Return a copy of the network with the free variances exp(theta)."""
-    free = free_hyperparameters(network)
+    old = network.hyperparameters()
+    free = _free(old)
     theta = checked_theta(theta, sum(len(value) for value in free.values()))
-    values, place, old = {}, 0, network.hyperparameters()
+    values, place = {}, 0
     for name, value in free.items():
         new = np.array(old[name], dtype=float)
         new[new > 0] = np.exp(theta[place : place + len(value)])
@@ -82,12 +87,12 @@ def with_theta(network: Owner, theta: npt.ArrayLike) -> Owner:
     return network.with_hyperparameters(**values)
 
 
-def theta_gradient(network: HasVariances, gradient: ProgramGradient) -> np.ndarray:
-    """Return ∂L/∂theta, shape (p,), from a ``ProgramGradient``."""
-    slopes, values, parts = network.lowered(len(gradient.log_input)).slopes, network.hyperparameters(), []
-    for name, value in free_hyperparameters(network).items():
+def theta_gradient(network: HasVariances, lowering: Lowering, gradient: ProgramGradient) -> np.ndarray:
+    """Return ∂L/∂theta, shape (p,), given what the network was lowered to, and the ``ProgramGradient`` of that."""
+    values, parts = network.hyperparameters(), []
+    for name, value in _free(values).items():
         each_feature = np.ndim(values[name]) > 0
-        total = sum((slope.gradient(gradient, each_feature) for slope in slopes.get(name, ())), start=0.0)
+        total = sum((slope.gradient(gradient, each_feature) for slope in lowering.slopes.get(name, ())), start=0.0)
         parts.append(value * np.ravel(total)[np.ravel(np.asarray(values[name]) > 0)])
     return np.concatenate(parts) if parts else np.array([])
 

@@ -29,7 +29,7 @@ def adjoint(network, X, M, limit, tile=1024, n_jobs=None):
     """∂/∂theta of Σ_ij M_ij K_ij."""
     engine = KernelEngine(network.lower(X.shape[1]), ntk=limit == "ntk", n_jobs=n_jobs)
     source = ProgramSource(engine, engine.rows(X), limit)
-    return theta_gradient(network, program_gradient(source, as_tiles(M, tile)))
+    return theta_gradient(network, network.lowered(X.shape[1]), program_gradient(source, as_tiles(M, tile)))
 
 
 @pytest.mark.parametrize(("activation", "limit"), CASES, ids=str)
