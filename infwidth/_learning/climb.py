@@ -23,7 +23,6 @@ LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 TOLERANCE = 0.002  # of the evidence and the prior's logarithm; a step promises less than there is, at times a tenth
-WITHOUT_PRIOR = 0.1  # factor of the tolerance: in flat directions there is farther to go
 VARIANCE_CURVATURE, NOISE_CURVATURE = 0.02, 0.2  # a row, before anything is known: typical of small data sets
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 # With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum).
@@ -59,7 +58,7 @@ def climb(
     optimizer : callable, optional
         With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum); None means ``minimize``.
     tolerance : float, default=TOLERANCE
-        Of ``minimize``, with a prior.
+        Of ``minimize``.
     in_time : callable () -> bool, optional
         Where it returns False ``minimize`` ends, with the best point so far.
     """
@@ -74,8 +73,7 @@ def climb(
     converged, curvature = True, None
     if optimizer is None:
         guess = _typical_curvature(p, len(start)) if model.curvature is None else model.curvature
-        enough = tolerance if prior_std else WITHOUT_PRIOR * tolerance
-        found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=enough, in_time=in_time)
+        found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=tolerance, in_time=in_time)
         converged, curvature = found.converged, found.curvature / objective.n_rows
     else:
         returned = optimizer(cost, start, bounds)

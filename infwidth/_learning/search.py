@@ -36,6 +36,7 @@ from infwidth.networks.theta import theta_of
 
 SCREENING_ROWS, RELEVANCE_ROWS, WHOLE_ROWS, JUDGED_ROWS, LEAF_ROWS, N_FINALISTS = 500, 1000, 2000, 4000, 1000, 2
 SCREENING_TOLERANCE = 0.03  # of climbs to where others begin
+WITHOUT_PRIOR = 0.1  # factor of all tolerances: in flat directions there is farther to go
 ABUNDANT_ROWS = 15_000  # no single variance is told by chance
 
 
@@ -275,7 +276,7 @@ class Search:
                 least_noise=self.least_noise,
                 center=model.center if resume else None,
                 optimizer=settings.optimizer,
-                tolerance=tolerance,
+                tolerance=tolerance if settings.prior_std else WITHOUT_PRIOR * tolerance,
                 in_time=lambda: time.perf_counter() <= self.deadline,
             )
             for model in starts
