@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 MAX_ITERATIONS = 200
 LONGEST = 1.5  # change of a variable in one step
@@ -89,7 +89,11 @@ def _step(at: Minimum, bounds: np.ndarray) -> np.ndarray:
     held = ((at.x <= low) & (at.gradient > 0.0)) | ((at.x >= high) & (at.gradient < 0.0))
     free, step = np.flatnonzero(~held), np.zeros_like(at.x)
     if len(free):
-        step[free] = -cho_solve(cho_factor(at.curvature[np.ix_(free, free)]), at.gradient[free])
+        B, slope = at.curvature[np.ix_(free, free)], at.gradient[free]
+        try:
+            step[free] = -cho_solve(cho_factor(B), slope)
+        except LinAlgError:  # rounding has made it singular
+            step[free] = -slope / np.diag(B)
     return step * min(1.0, LONGEST / max(np.abs(step).max(initial=0.0), LONGEST))
 
 

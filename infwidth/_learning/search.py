@@ -162,7 +162,7 @@ class Search:
     def _ranked(self, models: list[Model]) -> list[Model]:
         """Return the models, the best first, by evidence of more rows; of many rows the best of each network.
 
-        Where rows abound, with an input variance for each feature where it asks for them: a common one is a better
+        Where another measure than evidence decides in the end, only as many as it may choose from. Where rows abound, with an input variance for each feature where it asks for them: a common one is a better
         start than single ones that few rows have told too much, but no better end.
         """
         n_rows = min(self.n_rows, JUDGED_ROWS)
@@ -170,6 +170,8 @@ class Search:
         if self.n_rows <= WHOLE_ROWS:
             return judged
         best, n_features = _best_scalings(judged), self.datasets[0].X.shape[1]
+        if not self.task.refines:
+            best = best[:N_FINALISTS]
         if len(self.order) > ABUNDANT_ROWS:
             best = [expanded(m, n_features) for m in best]
         return self.improve(best, n_rows) or judged

@@ -97,6 +97,12 @@ def test_a_wrong_curvature_is_forgotten():
     assert found.value < function(np.array([1.0, 1e-9]))[0]
 
 
+def test_a_singular_curvature_does_for_its_diagonal():
+    function, _, lowest = quadratic(p=2)
+    found = minimize(function, np.zeros(2), FAR[:2], np.ones((2, 2)), tolerance=1e-12)
+    np.testing.assert_allclose(found.x, lowest, atol=1e-4)
+
+
 def test_it_stops_in_time_with_the_best_point():
     function, *_ = quadratic()
     answers = iter([True, True, False])
