@@ -162,8 +162,9 @@ class Search:
     def _ranked(self, models: list[Model]) -> list[Model]:
         """Return the models, the best first, by evidence of more rows; of many rows the best of each network.
 
-        Where another measure than evidence decides in the end, only as many as it may choose from. Where rows abound, with an input variance for each feature where it asks for them: a common one is a better
-        start than single ones that few rows have told too much, but no better end.
+        Where another measure than evidence decides in the end, only as many of them as it may choose from. Where rows
+        abound, with an input variance for each feature where it asks for them: a common one is a better start than
+        single ones that few rows have told too much, but no better end.
         """
         n_rows = min(self.n_rows, JUDGED_ROWS)
         judged = self._judged(models, n_rows)
