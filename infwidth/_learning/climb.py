@@ -15,7 +15,7 @@ from infwidth._data.validation import shown
 from infwidth._engine.engine import NotFiniteError
 from infwidth._learning.model import Model
 from infwidth._learning.objective import Objective
-from infwidth._learning.quasi_newton import minimize
+from infwidth._learning.quasi_newton import MANY_VARIABLES, minimize, minimize_many
 from infwidth.networks import Network
 from infwidth.networks.theta import checked_theta, free_hyperparameters, theta_of, with_theta
 
@@ -71,7 +71,9 @@ def climb(
     best: dict[str, Any] = {}
     cost = _cost(objective, network, precision, center, best)
     converged, curvature = True, None
-    if optimizer is None:
+    if optimizer is None and len(start) > MANY_VARIABLES:
+        converged = minimize_many(cost, start, bounds, in_time=in_time)
+    elif optimizer is None:
         guess = _typical_curvature(p, len(start)) if model.curvature is None else model.curvature
         found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=tolerance, in_time=in_time)
         converged, curvature = found.converged, found.curvature / objective.n_rows

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from infwidth._learning.quasi_newton import MANY_VARIABLES
 from infwidth.networks import Network
 from infwidth.networks.theta import free_hyperparameters, theta_of
 
@@ -25,7 +26,8 @@ class Model:
     center : ndarray of shape (p + n_noises,) or None
         Of the prior of theta and log noise that it was learned with.
     curvature : ndarray of shape (p + n_noises, p + n_noises) or None
-        While it is learned: second derivatives of minus the objective and the prior's logarithm, a row.
+        While it is learned: second derivatives of minus the objective and the prior's logarithm, a row. None is kept of
+        many variables.
     """
 
     architecture: int
@@ -44,8 +46,8 @@ def expanded(model: Model, n_features: int) -> Model:
     Each of them takes its share of the curvature of the common one.
     """
     network = model.network.expanded(n_features)
-    if model.curvature is None:
-        return replace(model, network=network)
+    if model.curvature is None or len(theta_of(network)) > MANY_VARIABLES:
+        return replace(model, network=network, curvature=None)
     sizes = [
         (len(old), len(new))
         for old, new in zip(*(free_hyperparameters(one).values() for one in (model.network, network)), strict=True)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 MAX_ITERATIONS = 200
+MANY_VARIABLES = 1000  # B is a burden beyond
 LONGEST = 1.5  # change of a variable in one step
 MAX_SHORTENED = 12  # times that a step is shortened before it is given up
 SUFFICIENT = 1e-4  # share of the fall that the slope promises, which a step must reach
@@ -81,6 +83,22 @@ def minimize(
             return at._replace(converged=True)
         at = found
     return at
+
+
+def minimize_many(
+    function: Function, start: np.ndarray, bounds: np.ndarray, *, in_time: Callable[[], bool] = lambda: True
+) -> bool:
+    """Descend in more than ``MANY_VARIABLES`` by L-BFGS-B, which keeps no B; return whether it ended by itself."""
+
+    def stop_in_time(_: np.ndarray) -> None:
+        if not in_time():
+            raise StopIteration
+
+    options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-4}
+    found = optimize.minimize(
+        function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=stop_in_time
+    )
+    return found.nit < MAX_ITERATIONS and in_time()
 
 
 def _step(at: Minimum, bounds: np.ndarray) -> np.ndarray:

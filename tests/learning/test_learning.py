@@ -14,7 +14,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from infwidth import NNGPRegressor
-from infwidth._learning import quasi_newton, search
+from infwidth._learning import climb, quasi_newton, search
 from infwidth.kernels import NNGPKernel
 from infwidth.networks import MLP, Activation, Dense, Sequential
 
@@ -175,6 +175,21 @@ def test_iteration_limit_is_reported(monkeypatch):
     monkeypatch.setattr(quasi_newton, "MAX_ITERATIONS", 2)
     with pytest.warns(ConvergenceWarning, match="limit of iterations"):
         NNGPRegressor(MLP(1)).fit(X, y)
+
+
+def test_many_variables_are_learned_without_a_matrix_of_them(monkeypatch):
+    few = NNGPRegressor(ARD, random_state=0).fit(WAVES, WAVE_TARGET)
+    monkeypatch.setattr(climb, "MANY_VARIABLES", 3)
+    many = NNGPRegressor(ARD, random_state=0).fit(WAVES, WAVE_TARGET)
+    assert many.converged_
+    assert_allclose(many.evidence_, few.evidence_, atol=0.5)
+    monkeypatch.setattr(quasi_newton, "MAX_ITERATIONS", 2)
+    with pytest.warns(ConvergenceWarning):
+        NNGPRegressor(ARD).fit(WAVES, WAVE_TARGET)
+    monkeypatch.undo()
+    wide = np.hstack([WAVES, np.random.default_rng(0).standard_normal((len(WAVES), 1200))])
+    model = NNGPRegressor(ARD, feature_scaling="standard", max_optimizer_time=60).fit(wide, WAVE_TARGET)
+    assert model.feature_relevance_[:5].mean() > 5 * model.feature_relevance_[5:].mean()
 
 
 def test_a_trial_point_that_fails_does_not_end_the_search():

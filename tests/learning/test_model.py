@@ -31,3 +31,8 @@ def test_without_a_curvature_the_network_alone_is_expanded():
     model = Model(0, 0, MLP(1, ard=True).untied(), np.array([0.1]))
     assert expanded(model, 2).curvature is None
     assert expanded(model, 2).network.input_variance.shape == (2,)
+
+
+def test_no_curvature_of_many_variables():
+    model = Model(0, 0, MLP(1, ard=True).untied(), np.array([0.1]), curvature=np.eye(5))
+    assert expanded(model, 2000).curvature is None
