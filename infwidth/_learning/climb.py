@@ -78,10 +78,7 @@ def climb(
         found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=tolerance, in_time=in_time)
         converged, curvature = found.converged, found.curvature / objective.n_rows
     else:
-        returned = optimizer(cost, start, bounds)
-        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-            raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(returned)}.")
-        cost(returned[0])
+        cost(_end_of(optimizer(cost, start, bounds)))
     return replace(
         model,
         network=with_theta(network, best["theta"][:p]),
@@ -103,6 +100,13 @@ def _bounds(p: int, n: int, least_noise: float | np.ndarray) -> np.ndarray:
 def _typical_curvature(p: int, n: int) -> np.ndarray:
     """Return a guess of the curvature a row, for the same variables."""
     return np.diag(np.append(np.full(p, VARIANCE_CURVATURE), np.full(n - p, NOISE_CURVATURE)))
+
+
+def _end_of(returned: Any) -> Any:
+    """Return theta of what an optimizer of the user returned."""
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        raise ValueError(f"an optimizer must return the pair (theta, func_min); yours returned {shown(returned)}.")
+    return returned[0]
 
 
 def _cost(
