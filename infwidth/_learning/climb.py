@@ -23,7 +23,9 @@ LOG_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 AT_BOUND = 1e-3  # distance of a logarithm from its bound
 LEAST_NOISE = 1e-12  # the nugget ends first where arithmetic needs more
 TOLERANCE = 0.002  # of the evidence and the prior's logarithm; a step promises less than there is, at times a tenth
-VARIANCE_CURVATURE, NOISE_CURVATURE = 0.02, 0.2  # a row, before anything is known: typical of small data sets
+# A row, before anything is known: that of variances is typical of small data sets, or so high that the noise moves
+# first. Long steps that are taken while the noise is far from right end where only noise is seen.
+VARIANCE_CURVATURE, NOISE_CURVATURE, STIFF, STIFF_TOLERANCE = 0.02, 0.2, 0.5, 1.0
 WALL = 10.0  # of a trial point without a kernel, in units of the cost
 # With scikit-learn's signature, (function, theta, bounds) -> (theta, minimum).
 OptimizerFunction = Callable[[Callable[..., Any], np.ndarray, np.ndarray], tuple[np.ndarray, float]]
@@ -62,32 +64,36 @@ def climb(
     in_time : callable () -> bool, optional
         Where it returns False ``minimize`` ends, with the best point so far.
     """
-    network, noise_variance = model.network, model.noise_variance
+    network, noise_variance, n = model.network, model.noise_variance, objective.n_rows
     p, start = len(theta_of(network)), np.append(theta_of(network), np.log(noise_variance))
     bounds = _bounds(p, len(start), least_noise)
     start = np.clip(start, *bounds.T)
     center = start if center is None else center
-    precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
     best: dict[str, Any] = {}
+    precision = _prior_precision(network, len(noise_variance), prior_std, relevance_std)
     cost = _cost(objective, network, precision, center, best)
     converged, curvature = True, None
     if optimizer is None and len(start) > MANY_VARIABLES:
         converged = minimize_many(cost, start, bounds, in_time=in_time)
     elif optimizer is None:
-        guess = _typical_curvature(p, len(start)) if model.curvature is None else model.curvature
-        found = minimize(cost, start, bounds, objective.n_rows * guess, tolerance=tolerance, in_time=in_time)
-        converged, curvature = found.converged, found.curvature / objective.n_rows
+        curvature = model.curvature
+        if curvature is None:
+            curvature, stiff = (_curvature(p, len(start), of_variances) for of_variances in (VARIANCE_CURVATURE, STIFF))
+            start = minimize(cost, start, bounds, n * stiff, tolerance=STIFF_TOLERANCE, in_time=in_time).x
+        found = minimize(cost, start, bounds, n * curvature, tolerance=tolerance, in_time=in_time)
+        converged, curvature = found.converged, found.curvature / n
     else:
         cost(_end_of(optimizer(cost, start, bounds)))
-    return replace(
-        model,
-        network=with_theta(network, best["theta"][:p]),
-        noise_variance=np.exp(best["theta"][p:]) + best["nugget"],
-        evidence=best["value"],
-        converged=converged,
-        center=center,
-        curvature=curvature,
-    )
+    return replace(model, converged=converged, center=center, curvature=curvature, **_lowest(network, p, best))
+
+
+def _lowest(network: Network, p: int, best: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model has at the lowest point."""
+    return {
+        "network": with_theta(network, best["theta"][:p]),
+        "noise_variance": np.exp(best["theta"][p:]) + best["nugget"],
+        "evidence": best["value"],
+    }
 
 
 def _bounds(p: int, n: int, least_noise: float | np.ndarray) -> np.ndarray:
@@ -97,9 +103,9 @@ def _bounds(p: int, n: int, least_noise: float | np.ndarray) -> np.ndarray:
     return bounds
 
 
-def _typical_curvature(p: int, n: int) -> np.ndarray:
+def _curvature(p: int, n: int, of_variances: float) -> np.ndarray:
     """Return a guess of the curvature a row, for the same variables."""
-    return np.diag(np.append(np.full(p, VARIANCE_CURVATURE), np.full(n - p, NOISE_CURVATURE)))
+    return np.diag(np.append(np.full(p, of_variances), np.full(n - p, NOISE_CURVATURE)))
 
 
 def _end_of(returned: Any) -> Any:

@@ -25,7 +25,7 @@ def test_warm_start_on_the_same_data(evaluated, network):
     learned, noise, mean = model.networks_, model.noise_variance_, model.predict(X)
     for _ in range(2):  # the prior stays where it was, so nothing drifts
         again = fit_counted(model, evaluated, X, y)
-        assert len(again) < 0.25 * len(first)  # each model needs one
+        assert len(again) < 0.3 * len(first)  # those that were only screened go on
         assert_allclose(model.noise_variance_, noise, rtol=0.02)
         assert_allclose(model.predict(X), mean, rtol=1e-3)
         assert len(model.networks_) == len(learned)

@@ -57,7 +57,7 @@ MODELS = {
     "validation": (NTKRegressor(NETWORK, training_time="validation", **given), y),
     "classes": (InfiniteNetClassifier(NETWORK, **given), y > 0),
     "lml": (NNGPRegressor(NETWORK, max_optimizer_time=0.1), y),
-    "loo": (NNGPRegressor(NETWORK, optimizer="loo", max_optimizer_time=0.1), y),
+    "loo": (NNGPRegressor(NETWORK, optimizer="loo", max_optimizer_time=2.0), y),
     "lml, three noises": (NNGPRegressor(NETWORK, max_optimizer_time=0.1), Y),
 }
 JOINT = {
